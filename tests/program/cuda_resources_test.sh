@@ -120,13 +120,56 @@ not_in_vectors()
     awk -F '  +' -v names="$row_kernels" '
         BEGIN { n = split(names, name, " "); for (i = 1; i <= n; i++) wanted[name[i]] = 1 }
         { kernel = $1; sub(/<.*/, "", kernel) }
-        kernel in wanted && NF == 11 {
+        kernel in wanted && NF == 12 {
             seen[kernel] = 1
-            accesses = $11 ~ /x128/ ? $11 : "no vectors"
+            accesses = $12 ~ /x128/ ? $12 : "no vectors"
             gsub(/[0-9]+x(128|64|8)( |$)/, "", accesses)
             if (accesses != "") print $1 ": " accesses
         }
         END { for (i = 1; i <= n; i++) if (!(name[i] in seen)) print name[i] ": not in the report" }' "$1"
+}
+
+# Accesses of fewer than 16 bytes that the row kernels with 16-bit elements have, in the whole kernel, and what they access. Any other is one too many: a scalar
+# load takes as long as one of 16 bytes.
+narrow_accesses='
+act_materialize<*>         0          none
+average_pool_backward<*>   0          none
+average_pool_forward<*>    0          none
+bn_backward_apply<*>       12x32      the constants of each channel, from the sums: once a thread
+bn_backward_reduce<*>      2x32       the sums of a block
+bn_sums<*>                 2x32       the sums of a block
+max_pool_backward<*>       3x64,2x32  positions of 8 channels; the sums of a block
+max_pool_backward_stem<*>  4x64,2x32  the same
+max_pool_forward<*, *>     1x64       positions of 8 channels
+residual_backward<*, 0>    3x8        masks of 8 channels
+residual_backward<*, 1>    3x8,2x32   masks; the sums of a block
+residual_backward<*, 2>    2x8,3x32   masks; the sums of a block
+residual_forward<*>        3x8        masks of 8 channels
+tensor_add<*>              0          none
+'
+
+# too_narrow REPORT: the row kernels with 16-bit elements that have more accesses of some width than narrow_accesses lists; and those that the report lacks.
+too_narrow()
+{
+    local kernels allowed reason type name row
+    while read -r row; do
+        [ -n "$row" ] || continue
+        kernels=${row%%  *}
+        read -r allowed reason <<<"${row#"$kernels"}"
+        for type in fp16 bf16; do
+            name=${kernels/\*/$type}
+            awk -F '  +' -v name="$name" -v allowed="$allowed" '
+                BEGIN { n = split(allowed, part, ","); for (i = 1; i <= n; i++) { split(part[i], x, "x"); most[x[2]] = x[1] } }
+                { kernel = $1; if (name ~ /\*/) sub(/, [0-9]+>$/, ", *>", kernel); else if (name !~ /,/) sub(/, (true|false)>$/, ">", kernel) }
+                kernel == name && NF == 12 {
+                    seen = 1
+                    n = split($11, part, " ")
+                    for (i = 1; i <= n; i++)
+                        if (split(part[i], x, "x") == 2 && x[1] > most[x[2]] + 0) print $1 ": " part[i] ", not " allowed
+                }
+                END { if (!seen) print name ": not in the report" }' "$1"
+        done
+    done <<<"$narrow_accesses"
 }
 
 begin "the report names every kernel, its blocks and its bytes; row kernels move 16 bytes at a time"
@@ -140,6 +183,8 @@ case " $archs " in
         expect_output "^sm_90: $(kernels $(reports) | grep -c '^sm_90 ') kernels$"
         expect test -z "$(not_in_vectors report)"
         not_in_vectors report
+        expect test -z "$(too_narrow report)"
+        too_narrow report
         # 2 bytes an element: the sums read one tensor; the gradient reads two, and vectors of each channel, and writes one.
         expect_output '^bn_sums<fp16> .* 2\.0[0-9]  +0\.0[0-9] '
         expect_output '^bn_backward_apply<fp16, false> .* 4\.[0-9]+  +2\.0[0-9] '
@@ -150,15 +195,32 @@ esac
 
 begin "a planted scalar access in a row kernel is found"
 cat >report <<'EOF_REPORT'
-kernel                     registers  spilled  stack  shared  threads  blocks  read  written  instr  loop
-bn_sums<fp16>                     56        0      0    8192      256       4  2.01     0.01   45.0  4x128
-residual_forward<fp16, 0>         76        0      0       0      256       3  4.01     2.06  130.2  6x128 2x8
-residual_forward<bf16, 0>         76        0      0       0      256       3  4.01     2.06  130.2  6x128 1x16 2x8
-pack<fp16>                        40        0      0       0      256       6  4.00     2.00      -  -
+kernel                     registers  spilled  stack  shared  threads  blocks  read  written  instr      narrow  loop
+bn_sums<fp16>                     56        0      0    8192      256       4  2.01     0.01   45.0        2x32  4x128
+bn_sums<bf16>                     56        0      0    8192      256       4  2.01     0.01   45.0        3x32  4x128
+max_pool_forward<fp16, 3>         74        0      0       0      256       3  8.28     3.00   97.0  1x64 72x16  1x128
+max_pool_forward<bf16, 3>         74        0      0       0      256       3  8.28     3.00   97.0        1x64  1x128
+residual_forward<fp16, 0>         76        0      0       0      256       3  4.01     2.06  130.2           0  6x128 2x8
+residual_forward<bf16, 0>         76        0      0       0      256       3  4.01     2.06  130.2           0  6x128 1x16 2x8
+pack<fp16>                        40        0      0       0      256       6  4.00     2.00      -           0  -
 EOF_REPORT
 row_kernels='bn_sums residual_forward pack unpack'
 expect test "$(not_in_vectors report)" = "residual_forward<bf16, 0>: 1x16 
 pack<fp16>: no vectors
 unpack: not in the report"
+narrow_accesses='bn_sums<*>  2x32  sums
+max_pool_forward<*, *>  1x64  positions
+residual_forward<*>  0  none'
+expect test "$(too_narrow report)" = "bn_sums<bf16>: 3x32, not 2x32
+max_pool_forward<fp16, 3>: 72x16, not 1x64
+residual_forward<fp16>: not in the report
+residual_forward<bf16>: not in the report"
+
+begin "make kernel-report prints no command of the build before the table"
+grep -q '^#define DT_WITH_PTX_TESTS 1' "$TOP_BUILDDIR/config.h" || skip "this build has no PTX: tests/ptx/ptx_test.sh says what it needs"
+# -n builds nothing; with a file that counts as new, the build has something to do
+expect_exit 0 make -n -C "$TOP_BUILDDIR" -W tests/ptx/traffic.o kernel-report
+expect_output 'kernel_report\.py'
+expect_no_output '(CCLD|NVCC|-o tests)'
 
 finish

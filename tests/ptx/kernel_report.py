@@ -20,6 +20,7 @@ threads: of __launch_bounds__, else 1,024. blocks: how many fit on a multiproces
   64 warps; 32 blocks.
 read, written: bytes of global memory per element in the launch that moved most, as counted while the emulator executed the PTX in FP16 (traffic.c);
   elements of the input, of a loss and a bias those of the logits. -: not counted.
+narrow: accesses to global memory of fewer than 128 bits in the whole kernel's PTX, by their number of bits; 0: none.
 loop: the inner loop that moves most 16-byte vectors: how many accesses to global memory of each number of bits it has;
   instr: its instructions for each vector, from {source}. -: it has no such loop."""
 
@@ -95,7 +96,8 @@ def ptx_line(line):
     name, rest = found.groups()
     if name.startswith("bra"):
         return "branch", rest.strip()
-    access = re.match(r"(?:ld|st)\.(?:volatile\.)?global.*?(?:\.v(\d))?\.\w(\d+)$", name)
+    # without a state space the address is generic: nvcc has not seen that it is global
+    access = re.match(r"(?:ld|st)\.(?!.*(?:param|shared|local|const)).*?(?:\.v(\d))?\.\w(\d+)$", name)
     return ("access", int(access.group(1) or 1) * int(access.group(2))) if access else ("other", "")
 
 
@@ -126,17 +128,26 @@ def inner_loop(instructions):
     return best
 
 
+def accesses_of(instructions, below=1 << 10):
+    """How many accesses have each number of bits below this one: "4x128 2x8"."""
+    bits = [n for kind, n in instructions if kind == "access" and n < below]
+    return " ".join(f"{bits.count(n)}x{n}" for n in sorted(set(bits), reverse=True))
+
+
 def loop_columns(instructions):
     loop = inner_loop(instructions)
     if not loop:
         return "-", "-"
-    bits = [n for kind, n in loop if kind == "access"]
-    accesses = " ".join(f"{bits.count(n)}x{n}" for n in sorted(set(bits), reverse=True))
-    return accesses, f"{len(loop) / bits.count(128):.1f}"
+    return f"{len(loop) / loop.count(('access', 128)):.1f}", accesses_of(loop)
 
 
 def disassembler():
     return None if "ptx" in sys.argv[2:] else os.environ.get("NVDISASM") or shutil.which("nvdisasm")
+
+
+def read_ptx(stem, arch):
+    with open(f"{stem}.ptx{arch}", encoding="utf-8") as file:
+        return functions(file.read(), r"(?:\.visible )?\.entry (\w+)\(", ptx_line)
 
 
 def read_instructions(stem, arch):
@@ -146,8 +157,7 @@ def read_instructions(stem, arch):
             subprocess.run([os.environ.get("PTXAS", "ptxas"), f"-arch=sm_{arch}", f"{stem}.ptx{arch}", "-o", cubin.name], check=True)
             run = subprocess.run([disassembler(), "-c", cubin.name], check=True, capture_output=True, text=True)
         return functions(run.stdout, r"\.text\.(\w+):", sass_line)
-    with open(f"{stem}.ptx{arch}", encoding="utf-8") as file:
-        return functions(file.read(), r"(?:\.visible )?\.entry (\w+)\(", ptx_line)
+    return read_ptx(stem, arch)
 
 
 def measure_traffic():
@@ -179,16 +189,17 @@ def main(arch):
     rows, moved = [], measure_traffic()
     for path in sorted(glob.glob("layers/cuda/*.resources") + glob.glob("comm/nccl/*.resources")):
         stem = path[:-len(".resources")]
-        threads, code = threads_of(f"{stem}.ptx{arch}"), read_instructions(stem, arch)
+        threads, code, ptx = threads_of(f"{stem}.ptx{arch}"), read_instructions(stem, arch), read_ptx(stem, arch)
         for symbol, (registers, spilled, stack, shared) in sorted(resources(path, arch).items()):
             blocks = blocks_of(arch, registers, shared, threads[symbol])
-            rows.append([symbol, registers, spilled, stack, shared, threads[symbol], blocks, *moved.get(symbol, ("-", "-")), *loop_columns(code[symbol])])
+            instructions, loop = loop_columns(code[symbol])
+            rows.append([symbol, registers, spilled, stack, shared, threads[symbol], blocks, *moved.get(symbol, ("-", "-")), instructions,
+                         accesses_of(ptx[symbol], 128) or "0", loop])
     if not rows:
         sys.exit(f"the kernels of this build are not compiled for sm_{arch}: configure --enable-cuda-archs={arch}")
     names = names_of([row[0] for row in rows])
     rows = [[names[row[0]], *map(str, row[1:])] for row in rows]
-    head = ["kernel", "registers", "spilled", "stack", "shared", "threads", "blocks", "read", "written", "instr", "loop"]
-    rows = [[*row[:9], row[10], row[9]] for row in rows]
+    head = ["kernel", "registers", "spilled", "stack", "shared", "threads", "blocks", "read", "written", "instr", "narrow", "loop"]
     width = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     print(f"sm_{arch}: {len(rows)} kernels")
     for row in [head, *rows]:
