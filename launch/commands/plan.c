@@ -87,9 +87,7 @@ static dt_status check_account(const dt_options *o, const dt_plan *plan, dt_erro
         if (is_new)
             add_wanted(&plan->rows[row], wanted, &n);
     }
-    return n > 0 ? dt_plan_check_account(wanted, n, o->json || o->markdown ? stderr : stdout, err)
-                 : dt_fail(err, DT_ERR_USAGE,
-                           "--check: no choice is possible, so there is nothing to ask about");
+    return dt_plan_check_account(wanted, n, o->json || o->markdown ? stderr : stdout, err);
 }
 
 /* What the settings point to. */
@@ -232,6 +230,8 @@ static dt_status run(planning *p, dt_plan **plan, dt_error *err)
     if (saved != DT_OK)
         return err ? dt_error_prefix(err, "--html") : saved;
     DT_TRY(print_plan(o, *plan, err));
+    if ((*plan)->n_possible == 0 && o->assume != DT_ASSUME_SEED)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "no choice is possible: the plan says why");
     return o->check ? check_account(o, *plan, err) : DT_OK;
 }
 

@@ -40,9 +40,9 @@ static json_t *throughput_json(const dt_throughput *t)
     json_t *rate = json_pack("{s:f, s:s, s:s, s:s, s:b}", "images_s_per_gpu", t->rate->images_s, "confidence",
                              dt_confidence_name(t->rate->source->confidence), "source", t->rate->source->id,
                              "software", t->rate->software, "is_scaled", t->is_scaled);
-    json_t *startup =
-        json_pack("{s:f, s:f, s:f, s:f, s:f}", "total", t->startup_s, "boot", t->boot_s, "staging",
-                  t->staging_s, "tuning", t->tuning_s, "first_epoch", t->first_epoch_s);
+    json_t *startup = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "total", t->startup_s, "boot", t->boot_s,
+                                "staging", t->staging_s, "tuning", t->tuning_s, "first_epoch",
+                                t->first_epoch_s, "restart", t->restart_s);
     json_t *memory =
         json_pack("{s:f, s:f}", "needed_bytes", t->memory_bytes, "usable_bytes", t->memory_limit_bytes);
     json_t *step = json_pack("{s:f, s:f, s:f, s:f}", "compute", t->step_s, "all_reduce", t->all_reduce_s,

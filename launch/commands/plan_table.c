@@ -145,7 +145,7 @@ static void print_excluded(const dt_plan *plan, bool all, const char *prefix, FI
         const dt_plan_row *row = &plan->rows[i];
         char where[160], line[512];
         const bool is_same = strcmp(row->excluded, last) == 0 && row->instance == plan->rows[i - 1].instance;
-        if (is_same || (!all && !row->instance->unsupported.text))
+        if (is_same || (!all && !row->instance->unsupported.text && !row->instance->is_users))
             continue;
         last = row->excluded;
         dt_plan_row_describe(row, where, sizeof where);

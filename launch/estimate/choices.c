@@ -209,6 +209,25 @@ static void note_prices(dt_plan *plan)
                      oldest->date, days, DT_PLURAL(days));
 }
 
+/* Where nothing can be chosen: why, by the first rows that say different things. */
+static void note_none(dt_plan *plan)
+{
+    enum { MOST = 3 };
+    char text[900] = "no choice is possible";
+    const char *said[MOST];
+    int n = 0;
+    for (int64_t i = 0; i < plan->n_rows && n < MOST; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        if (is_listed(said, n, row->excluded))
+            continue;
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s in %s: %s", n ? "; " : ": ", row->instance->type,
+                 row->region, row->excluded);
+        said[n++] = row->excluded;
+    }
+    dt_plan_note(plan, "%s", text);
+}
+
 static void note_all(dt_plan *plan)
 {
     const dt_workload *w = &plan->work;
@@ -219,6 +238,8 @@ static void note_all(dt_plan *plan)
         is_scaled |= t->is_scaled;
         is_estimated |= t->rate->source->confidence == DT_CONFIDENCE_ESTIMATED;
     }
+    if (plan->n_possible == 0)
+        note_none(plan);
     note_prices(plan);
     if (w->data_is_elsewhere)
         dt_plan_note(plan,

@@ -105,7 +105,7 @@ typedef struct dt_plan {
 } dt_plan;
 
 /* DT_ERR_USAGE: an unknown type or region, with a suggestion; no type is left. DT_ERR_MEMORY. A plan whose
- * rows are all excluded is no error. */
+ * rows are all excluded is no error; its first note says why. */
 dt_status dt_plan_create(const dt_plan_settings *settings, dt_plan **plan, dt_error *err);
 void dt_plan_destroy(dt_plan *plan); /* NULL is fine */
 

@@ -51,7 +51,7 @@ void dt_cost_on_demand(const dt_assumptions *assumptions, const dt_workload *wor
     const dt_throughput *t = &row->throughput;
     const double usd_h = row->on_demand_price->usd_h * row->nodes;
     row->train_hours = (t->train_s + t->eval_s) / HOUR;
-    row->startup_hours = (t->startup_s + (t->is_staged_once ? t->staging_s : 0)) / HOUR;
+    row->startup_hours = t->startup_s / HOUR;
     row->wait_hours = 0;
     row->hours_mean = row->hours_p95 = row->train_hours + row->startup_hours;
     row->usd_part[DT_COST_TRAINING] = row->train_hours * usd_h;

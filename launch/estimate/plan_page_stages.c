@@ -121,8 +121,11 @@ static void add_text(dt_html *page, const dt_plan_row *row)
     if (isfinite(t->without_limit_images_s) && t->without_limit_images_s > t->images_s * 1.005)
         dt_html_text(page, "; without that limit the next one, %s, would allow %s images/s",
                      dt_stage_name(t->next_limit), dt_page_number(t->without_limit_images_s));
-    dt_html_text(page, ". A start takes %s before the first full-speed step.",
+    dt_html_text(page, ". A start takes %s before the first full-speed step",
                  dt_page_time(t->startup_s / 3600));
+    if (row->purchase != DT_PURCHASE_ON_DEMAND && t->restart_s < t->startup_s)
+        dt_html_text(page, ", and %s after an interruption", dt_page_time(t->restart_s / 3600));
+    dt_html_text(page, ".");
     dt_html_markup(page, "</p>\n<figure>\n");
 }
 

@@ -48,7 +48,7 @@ static dt_spot_run run_of(const dt_plan *plan, const dt_throughput *t, int n_ran
     /* A volume is filled once, and that is not done again after an interruption: it counts as work. */
     return (dt_spot_run){.interruptions = plan->settings.interruptions,
                          .work_s = t->train_s + t->eval_s + (t->is_staged_once ? t->staging_s : 0),
-                         .startup_s = t->startup_s,
+                         .startup_s = t->restart_s,
                          .requeue_s = a->requeue_s,
                          .save_s = t->stall_s,
                          .interval_s = interval_of(plan, t, n_ranks),
@@ -80,11 +80,12 @@ static dt_plan_row *add_row(const group *g, dt_purchase purchase, const char *re
     return row;
 }
 
+/* Adds a row for a region with a price; where there is one on spot only, one that says so. */
 static dt_status add_on_demand(const group *g, const char *region, dt_error *err)
 {
-    const dt_price *price =
-        dt_catalog_find_price(g->plan->settings.catalog, g->instance->type, region, NULL, false);
-    if (!price)
+    const dt_catalog *c = g->plan->settings.catalog;
+    const dt_price *price = dt_catalog_find_price(c, g->instance->type, region, NULL, false);
+    if (!price && !dt_catalog_find_price(c, g->instance->type, region, NULL, true))
         return DT_OK;
     dt_plan_row *row = add_row(g, DT_PURCHASE_ON_DEMAND, region, err);
     if (!row)
@@ -92,6 +93,8 @@ static dt_status add_on_demand(const group *g, const char *region, dt_error *err
     row->price = row->on_demand_price = price;
     if (g->throughput.why_not[0])
         snprintf(row->excluded, sizeof row->excluded, "%s", g->throughput.why_not);
+    else if (!price)
+        snprintf(row->excluded, sizeof row->excluded, "no price on demand is known in this region");
     else
         dt_cost_on_demand(&g->plan->settings.assumptions, &g->plan->work, row);
     return DT_OK;
@@ -129,6 +132,61 @@ static dt_status add_zones(const group *g, dt_purchase purchase, const char *reg
     snprintf(row->excluded, sizeof row->excluded, "no spot price is known in this region");
     return DT_OK;
 }
+
+/* -- types without a price ------------------------------------------------------------------------------- */
+
+static bool has_price(const dt_catalog *c, const char *type, const char *region)
+{
+    return dt_catalog_find_price(c, type, region, NULL, false) ||
+           dt_catalog_find_price(c, type, region, NULL, true);
+}
+
+/* Says where a type has a price, if it has one somewhere. */
+static void say_where_priced(const dt_catalog *c, const dt_instance *instance, char *out, size_t out_bytes)
+{
+    size_t n = 0;
+    const char *last = NULL;
+    for (int i = 0; i < c->n_prices && n < out_bytes; i++) {
+        const dt_price *p = &c->prices[i];
+        bool is_listed = strcmp(p->type, instance->type) != 0;
+        for (int k = 0; k < i && !is_listed; k++)
+            is_listed =
+                strcmp(c->prices[k].type, p->type) == 0 && strcmp(c->prices[k].region, p->region) == 0;
+        if (is_listed)
+            continue;
+        last = p->region;
+        n += (size_t)snprintf(out + n, out_bytes - n, "%s%s", n ? ", " : "no price is known here, but in ",
+                              last);
+    }
+    if (last && n < out_bytes)
+        snprintf(out + n, out_bytes - n, " (--regions %s); --prices FILE gives others", last);
+    else
+        snprintf(out, out_bytes, "no price is known in any region; --prices FILE gives one");
+}
+
+/* A row that says so for each region that was asked for and in which the type has no price; where none was
+ * asked for, for the first, if it has none anywhere. */
+static dt_status add_unpriced(const group *g, const char *const *regions, dt_error *err)
+{
+    const dt_plan_settings *s = &g->plan->settings;
+    bool is_anywhere = false;
+    for (int i = 0; regions[i]; i++)
+        is_anywhere |= has_price(s->catalog, g->instance->type, regions[i]);
+    for (int i = 0; regions[i] && (s->regions || (!is_anywhere && i == 0)); i++) {
+        if (has_price(s->catalog, g->instance->type, regions[i]))
+            continue;
+        dt_plan_row *row = add_row(g, DT_PURCHASE_ON_DEMAND, regions[i], err);
+        if (!row)
+            return DT_ERR_MEMORY;
+        if (g->throughput.why_not[0])
+            snprintf(row->excluded, sizeof row->excluded, "%s", g->throughput.why_not);
+        else
+            say_where_priced(s->catalog, g->instance, row->excluded, sizeof row->excluded);
+    }
+    return DT_OK;
+}
+
+/* -- all rows of a type ---------------------------------------------------------------------------------- */
 
 /* Simulates the rows from `first` on, which have the same times, for their prices. */
 static dt_status simulate(dt_plan *plan, int64_t first, double deadline_s, dt_error *err)
@@ -177,12 +235,13 @@ dt_status dt_plan_add_rows(dt_plan *plan, const dt_instance *instance, int nodes
     const dt_throughput *t = &g.throughput;
     for (int i = 0; regions[i]; i++)
         DT_TRY(add_on_demand(&g, regions[i], err));
+    DT_TRY(add_unpriced(&g, regions, err));
     int64_t first = plan->n_rows;
     for (int i = 0; regions[i]; i++)
         DT_TRY(add_zones(&g, DT_PURCHASE_SPOT, regions[i], err));
     DT_TRY(simulate(plan, first, 0, err));
     /* Without room for one restart there is nothing to gain from beginning on spot. */
-    const double least_s = t->train_s + t->eval_s + 2 * t->startup_s;
+    const double least_s = t->train_s + t->eval_s + t->startup_s + t->restart_s;
     if (s->deadline_s <= 0 || t->why_not[0] || s->deadline_s < least_s)
         return DT_OK;
     first = plan->n_rows;

@@ -96,11 +96,13 @@ static void add_limit(const text *t, const dt_plan_row *row)
 static void add_assumptions(const text *t, const dt_plan *plan, const dt_plan_row *row)
 {
     const dt_throughput *p = &row->throughput;
-    add(t,
-        "Assumed: %s images/s of %s (%s, %s)%s; %.0f min from a start to the first step; $%.4g an hour of %s",
+    add(t, "Assumed: %s images/s of %s (%s, %s)%s; %.0f min from a start to full speed",
         dt_confidence_name(p->rate->source->confidence), p->rate->gpu, p->rate->software,
         p->rate->source->date, p->is_scaled ? ", scaled to this network, size and precision" : "",
-        p->startup_s / 60, row->price->usd_h, row->price->date);
+        p->startup_s / 60);
+    if (row->purchase != DT_PURCHASE_ON_DEMAND && p->restart_s < p->startup_s)
+        add(t, ", and %.0f min after an interruption, since the volume is filled once", p->restart_s / 60);
+    add(t, "; $%.4g an hour of %s", row->price->usd_h, row->price->date);
     if (row->purchase != DT_PURCHASE_ON_DEMAND)
         add(t, "; interruptions every %.3g h", plan->settings.interruptions->mtti_h);
     if (row->purchase == DT_PURCHASE_MIXED && row->outcome.switches > 0)

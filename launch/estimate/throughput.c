@@ -46,6 +46,7 @@ void dt_assumptions_default(dt_assumptions *assumptions)
         .root_gb = 100,
         .s3_usd_per_file = 0.0004 / 1000, /* not verified */
         .s3_file_bytes = 64e6,
+        .step_images_limit = 65536, /* assumed: about the most with which LARS still learns; not verified */
         .counts_evaluation = true,
     };
 }
@@ -105,22 +106,49 @@ static double gpu_rate(const dt_workload *work, const dt_throughput_query *q, dt
     return t->rate->images_s / ratio * efficiency;
 }
 
-/* The batch that fits, and whether the one that is wanted does. */
-static void fit_batch(const dt_workload *work, const dt_instance *instance, dt_throughput *t)
+/* The images of an optimizer step of all nodes, for each image of a GPU's batch. */
+static double step_images(const dt_workload *work, const dt_throughput_query *q)
+{
+    return (double)work->accumulate * q->instance->n_gpus * q->nodes;
+}
+
+/* Whether a step of all nodes can be trained: an epoch has whole steps only. */
+static void check_step(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+{
+    const double images = (double)t->batch * step_images(work, q), most = q->assumptions->step_images_limit;
+    if (images > work->n_images)
+        snprintf(t->why_not, sizeof t->why_not, "a step has %.0f image%s, more than an epoch, which has %.0f",
+                 images, DT_PLURAL((int64_t)images), work->n_images);
+    else if (most > 0 && images > most)
+        snprintf(t->why_not, sizeof t->why_not,
+                 "a step has %.0f image%s, and more than %.0f are assumed not to learn: fewer nodes or a "
+                 "smaller --batch",
+                 images, DT_PLURAL((int64_t)images), most);
+}
+
+/* The batch that fits, and whether the one that is wanted does. As in a training, --batch auto is no larger
+ * than a GPU's share of an epoch. */
+static void fit_batch(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
 {
     enum { MOST = 256 };
     const double usable = 0.95; /* CUDA's own share */
+    const dt_instance *instance = q->instance;
+    const int64_t share = (int64_t)fmax(1, floor(work->n_images / step_images(work, q)));
     t->memory_limit_bytes = instance->gpu_memory_gib.value * DT_GIB * usable;
     const double fits = floor((t->memory_limit_bytes - work->memory_fixed_bytes) / work->memory_image_bytes);
-    t->batch = work->batch > 0 ? work->batch : MOST;
+    t->batch = work->batch > 0 ? work->batch : share < MOST ? share : MOST;
     while (work->batch == 0 && t->batch > 1 && (double)t->batch > fits)
         t->batch /= 2;
     t->memory_bytes = dt_workload_memory(work, t->batch);
-    if ((double)t->batch > fits)
-        snprintf(t->why_not, sizeof t->why_not,
-                 "a batch of %lld needs %.1f GiB of GPU memory, and %.1f GiB can be used%s%.0f%s",
-                 (long long)t->batch, t->memory_bytes / DT_GIB, t->memory_limit_bytes / DT_GIB,
-                 fits >= 1 ? "; at most " : "", fits >= 1 ? fits : 0, fits >= 1 ? " fit" : " images fit");
+    if ((double)t->batch <= fits) {
+        check_step(work, q, t);
+        return;
+    }
+    const int n = snprintf(t->why_not, sizeof t->why_not,
+                           "a batch of %lld needs %.1f GiB of GPU memory, and %.1f GiB can be used",
+                           (long long)t->batch, t->memory_bytes / DT_GIB, t->memory_limit_bytes / DT_GIB);
+    if (fits >= 1)
+        snprintf(t->why_not + n, sizeof t->why_not - (size_t)n, "; at most %.0f fit", fits);
 }
 
 /* -- the other stages ------------------------------------------------------------------------------------ */
@@ -230,16 +258,21 @@ static void add_times(const dt_workload *work, const dt_throughput_query *q, dt_
     const double eval_images_s =
         fmin(forward * t->stage_images_s[DT_STAGE_GPU],
              fmin(t->stage_images_s[DT_STAGE_DECODE], t->stage_images_s[DT_STAGE_DISK]));
-    t->train_s = work->images_of_run / t->images_s;
+    const double step = (double)t->batch * step_images(work, q);
+    const double trained =
+        floor(work->n_images / step) * step / work->n_images; /* what whole steps leave over
+                                                                                  is not trained */
+    t->train_s = work->images_of_run * trained / t->images_s;
     t->eval_s = a->counts_evaluation ? work->val_images_of_run / eval_images_s : 0;
     t->first_epoch_s = fmax(0, t->first_epoch_s - work->n_images / t->images_s);
     t->boot_s = q->instance->n_gpus >= 8 ? a->boot_large_s : a->boot_s;
     t->tuning_s = a->tuning_s;
-    t->startup_s = t->boot_s + t->tuning_s + (t->is_staged_once ? 0 : t->staging_s + t->first_epoch_s);
     if (a->startup_s > 0) {
-        t->boot_s = t->startup_s = a->startup_s;
+        t->boot_s = a->startup_s;
         t->tuning_s = t->staging_s = t->first_epoch_s = 0;
     }
+    t->startup_s = t->boot_s + t->staging_s + t->tuning_s + t->first_epoch_s;
+    t->restart_s = t->startup_s - (t->is_staged_once ? t->staging_s : 0);
     t->stall_s = work->checkpoint_bytes / (a->snapshot_mb_s * 1e6);
     t->checkpoint_s = 1 + work->checkpoint_bytes / (a->checkpoint_mb_s * 1e6);
     t->stage_images_s[DT_STAGE_CHECKPOINT] = INFINITY; /* written while training goes on */
@@ -257,18 +290,18 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
         snprintf(t.why_not, sizeof t.why_not,
                  "no images per second are known for %s; --rates FILE gives some", i->gpu);
     if (!t.why_not[0])
-        fit_batch(work, i, &t);
+        fit_batch(work, query, &t);
     if (!t.why_not[0])
         place_data(work, query, &t);
     if (!t.why_not[0]) {
         const double n_gpus = i->n_gpus * query->nodes;
-        const double step_images = (double)(t.batch * work->accumulate);
-        add_step(work, query, step_images / rate, &t);
+        const double gpu_images = (double)(t.batch * work->accumulate);
+        add_step(work, query, gpu_images / rate, &t);
         const double extra_s = t.exposed_s + t.straggler_s;
         t.stage_images_s[DT_STAGE_GPU] = rate * n_gpus;
         t.stage_images_s[DT_STAGE_ALL_REDUCE] = query->nodes == 1 ? 0
-                                                : extra_s > 0 ? step_images * n_gpus / (t.step_s + extra_s)
-                                                              : INFINITY;
+                                                : extra_s > 0     ? gpu_images * n_gpus / (t.step_s + extra_s)
+                                                                  : INFINITY;
         t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
         find_limits(&t);
         add_times(work, query, &t);

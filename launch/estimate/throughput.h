@@ -52,9 +52,10 @@ typedef struct dt_assumptions {
     double checkpoint_mb_s;      /* to the shared store */
     double head_usd_h;           /* head node, while a cluster is up; for spot and for several nodes */
     double ebs_usd_gb_month,
-        root_gb;            /* EBS; each node's root volume. A data volume has the size of the data */
-    double s3_usd_per_file; /* of a GET */
-    double s3_file_bytes;   /* the size of the files to get: of packed shards */
+        root_gb;              /* EBS; each node's root volume. A data volume has the size of the data */
+    double s3_usd_per_file;   /* of a GET */
+    double s3_file_bytes;     /* the size of the files to get: of packed shards */
+    double step_images_limit; /* of all nodes; larger steps are taken not to learn. 0: none */
     bool counts_evaluation;
 } dt_assumptions;
 void dt_assumptions_default(dt_assumptions *assumptions);
@@ -77,11 +78,13 @@ typedef struct dt_throughput {
      * does not hide, and how much longer the slowest rank takes. images_s has all of it. */
     double step_s, all_reduce_s, exposed_s, straggler_s;
     double train_s, eval_s; /* of the whole run, without interruptions */
-    double boot_s, staging_s, tuning_s, first_epoch_s, startup_s; /* startup_s is their sum */
+    double boot_s, staging_s, tuning_s, first_epoch_s,
+        startup_s;       /* startup_s is their sum: the first start */
+    double restart_s;    /* a start after an interruption: without staging_s if is_staged_once */
     double stall_s;      /* for which training waits at each checkpoint */
     double checkpoint_s; /* one checkpoint's write to the shared store */
     dt_data_location location;
-    bool is_staged_once; /* on a volume that outlives the instance: staging_s is not part of startup_s */
+    bool is_staged_once;                     /* on a volume that outlives the instance */
     double memory_bytes, memory_limit_bytes; /* of a GPU, for the batch */
     int64_t batch;                           /* per GPU, that the rate is for */
     const dt_rate *rate;                     /* the catalog's entry that the GPU's rate comes from */

@@ -268,7 +268,8 @@ expect test "$(grep -c 'use1-az6 .* spot' "$OUTPUT")" = 0
 begin "a file that cannot be written is an error, and the older one stays"
 serve
 echo old >prices.json
-ends 1 "${in_env[@]}" "$job" refresh missing/prices.json g5.xlarge us-east-1
+ends 2 "${in_env[@]}" "$job" refresh missing/prices.json g5.xlarge us-east-1
+expect test ! -s aws/requests # it is found before AWS is asked
 ends 0 "${in_env[@]}" "$job" refresh prices.json g5.xlarge us-east-1
 mode throttle=9999
 cp prices.json before.json

@@ -191,7 +191,7 @@ plan --regions us-east-2 --max-nodes 4
 [ "$(value 'sorted({(r["instance"], r["region"], r["nodes"]) for r in plan["rows"]})')" = "[('g5.xlarge', 'us-east-2', 1), ('g5.xlarge', 'us-east-2', 2), ('g5.xlarge', 'us-east-2', 4), ('p4d.24xlarge', 'us-east-2', 1), ('p4d.24xlarge', 'us-east-2', 2), ('p4d.24xlarge', 'us-east-2', 4)]" ] || fail "$(value 'sorted({(r["instance"], r["region"], r["nodes"]) for r in plan["rows"]})')"
 
 begin "--nodes shows how each type scales"
-expect_exit 0 "$DTRAIN" plan --types $TYPES --nodes 1,2,16,512 --batch 32
+expect_exit 0 "$DTRAIN" plan --types $TYPES --nodes 1,2,16,512 --batch 16
 expect_tables_of_80_columns
 expect_output '^ *nodes .* of ideal .* sums .* wait '
 expect_output '^ *1 [^ ]* *8 [^ ]* *24736 [^ ]* *100.0% '
@@ -280,11 +280,13 @@ expect_exit 1 "$DTRAIN" plan --types g5.xlarge --html nowhere/page.html
 expect_output '^dtrain: --html: nowhere/page.html'
 
 begin "choices that cannot train are left out with the reason"
-expect_exit 0 "$DTRAIN" plan --types trn1.2xlarge
+expect_exit 1 "$DTRAIN" plan --types trn1.2xlarge
 expect_output '^left out: trn1.2xlarge .*: not supported'
-expect_exit 0 "$DTRAIN" plan --types g5.xlarge --batch 4096
+expect_output '^no choice is possible: trn1.2xlarge in us-east-1: not supported'
+expect_output '^dtrain: no choice is possible: the plan says why$'
+expect_exit 1 "$DTRAIN" plan --types g5.xlarge --batch 4096
 expect_output '^left out: g5.xlarge .*: a batch of 4096 needs'
-expect_exit 0 "$DTRAIN" plan --images 10000000000
+expect_exit 1 "$DTRAIN" plan --images 10000000000
 expect_output '^left out: g5.xlarge .*: [0-9]* GB of images'
 expect_no_output '^(Cheapest|Fastest|Best value)'
 expect_exit 0 "$DTRAIN" plan --types g5.xlarge --mtti 0.01
@@ -292,6 +294,24 @@ expect_output 'would$|it would never finish|never finish'
 expect_output '^[*]?g5.xlarge .* demand '
 expect_exit 0 "$DTRAIN" plan --types p3.2xlarge
 expect_output 'being$|retired'
+
+begin "a type without a price is left out with the reason"
+expect_exit 1 "$DTRAIN" plan --types p5e.48xlarge --regions us-east-1
+expect_output '^left out: p5e.48xlarge on demand in us-east-1: no price is known here, but in'
+expect_output 'no choice is possible: p5e.48xlarge in us-east-1: no price is known here, but in'
+expect_output '[-]-prices FILE'
+for format in --json --markdown; do
+    expect_exit 1 "$DTRAIN" plan --types p5e.48xlarge --regions us-east-1 $format
+    expect_output 'no choice is possible: p5e.48xlarge in us-east-1: no price is known here, but in us-east-2, us-west-2 \(--regions'
+done
+plan --types p5e.48xlarge --regions us-east-2,us-east-1
+[ "$(value 'sorted((r["region"], r["buy"], r["excluded"][:18]) for r in plan["rows"] if r["excluded"])')" = "[('us-east-1', 'on demand', 'no price is known '), ('us-east-2', 'on demand', 'no price on demand')]" ] || fail "$(value 'plan["rows"]')"
+cat >instances.json <<'J'
+{"sources": {"mine": {"text": "looked up", "date": "2026-11-30", "confidence": "published"}},
+ "instances": [{"type": "x9.large", "source": "mine", "gpus": 1, "gpu": "A10G", "gpu_memory_gib": 24, "vcpus": 8, "cores": 4, "ram_gib": 32, "nvme_gb": 500}]}
+J
+expect_exit 0 "$DTRAIN" plan --instances instances.json
+expect_output '^left out: x9.large on demand in us-east-1: no price is known in any'
 
 begin "a type without a spot price in a region says so"
 cat >prices.json <<'J'

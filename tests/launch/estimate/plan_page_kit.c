@@ -51,6 +51,7 @@ static void fill_throughput(dt_throughput *t, int type, int nodes, const dt_rate
                          .boot_s = 300,
                          .staging_s = 460,
                          .startup_s = 900,
+                         .restart_s = 900,
                          .checkpoint_s = 2,
                          .rate = rate,
                          .location = DT_DATA_NVME};

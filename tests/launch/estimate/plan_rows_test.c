@@ -86,12 +86,83 @@ static void a_volume_is_filled_once_and_paid_by_each_node(void)
     const dt_throughput *t = &spot->throughput;
     DT_CHECK_CLOSE(two->usd_part[DT_COST_STORAGE], two->hours_mean * 2 * (100 + 144) * 0.08 / 730, 1e-6);
     DT_CHECK(t->is_staged_once && t->staging_s > 1000);
-    DT_CHECK_CLOSE(t->startup_s, 360, 1e-6);
+    DT_CHECK_CLOSE(t->startup_s, 360 + t->staging_s, 1e-6);
+    DT_CHECK_CLOSE(t->restart_s, 360, 1e-6);
+    DT_CHECK_CLOSE(spot->run.startup_s, 360, 1e-6);
     DT_CHECK_CLOSE(spot->run.work_s, t->train_s + t->eval_s + t->staging_s, 1e-6);
+    DT_CHECK_CLOSE(two->startup_hours, t->startup_s / 3600, 1e-6);
     dt_plan_destroy(plan);
     plan = PLAN_OF(1, 0, "g5.xlarge"); /* local disks are filled at each start */
     DT_CHECK_CLOSE(plan->rows[0].throughput.startup_s, 360 + 460.8, 1e-6);
+    DT_CHECK_CLOSE(plan->rows[0].throughput.restart_s, 360 + 460.8, 1e-6);
     dt_plan_destroy(plan);
+}
+
+/* p3.16xlarge's memory holds the images, and its volume is slow: each start reads them from there again. */
+static void every_start_waits_for_the_disk_in_its_first_epoch(void)
+{
+    dt_plan *plan = PLAN_OF(1, 0, "p3.16xlarge");
+    const dt_plan_row *demand = find(plan, DT_PURCHASE_ON_DEMAND, 1), *spot = find(plan, DT_PURCHASE_SPOT, 1);
+    const dt_throughput *t = &spot->throughput;
+    DT_CHECK(t->is_staged_once && t->first_epoch_s > 900);
+    DT_CHECK_CLOSE(t->startup_s, t->boot_s + t->staging_s + t->tuning_s + t->first_epoch_s, 1e-6);
+    DT_CHECK_CLOSE(t->restart_s, t->boot_s + t->tuning_s + t->first_epoch_s, 1e-6);
+    DT_CHECK_CLOSE(spot->run.startup_s, t->restart_s, 1e-6);
+    DT_CHECK_CLOSE(demand->startup_hours, t->startup_s / 3600, 1e-6);
+    DT_CHECK_CONTAINS(plan->recommendations[0].text, "min from a start to full speed, and ");
+    dt_plan_destroy(plan);
+}
+
+/* 1,000 images on p4d.24xlarge, which has 8 GPUs: of steps of 8 x 48, two are whole. */
+static void only_whole_steps_of_an_epoch_are_trained(void)
+{
+    const dt_workload all = work;
+    work.images_of_run = 90 * (work.n_images = 1000);
+    work.batch = 48;
+    dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
+    const dt_throughput *t = &find(plan, DT_PURCHASE_ON_DEMAND, 1)->throughput;
+    DT_CHECK_CLOSE(t->train_s, 90 * 768 / t->images_s, 1e-9);
+    dt_plan_destroy(plan);
+    work.batch = 126; /* 1,008 images */
+    plan = PLAN_OF(1, 0, "p4d.24xlarge");
+    DT_CHECK_INT(plan->n_possible, 0);
+    DT_CHECK_STR(plan->rows[0].excluded, "a step has 1008 images, more than an epoch, which has 1000");
+    dt_plan_destroy(plan);
+    work.batch = 0; /* as --batch auto of a training: 1,000 / 8 */
+    plan = PLAN_OF(1, 0, "p4d.24xlarge");
+    DT_CHECK_INT(find(plan, DT_PURCHASE_ON_DEMAND, 1)->throughput.batch, 125);
+    dt_plan_destroy(plan);
+    work.n_images = 7; /* not even one for each GPU */
+    plan = PLAN_OF(1, 0, "p4d.24xlarge");
+    DT_CHECK_STR(plan->rows[0].excluded, "a step has 8 images, more than an epoch, which has 7");
+    dt_plan_destroy(plan);
+    work = all;
+}
+
+static void steps_that_are_too_large_to_learn_are_left_out(void)
+{
+    dt_plan *plan = PLAN_OF(64, 0, "p4d.24xlarge");
+    for (int64_t i = 0; i < plan->n_rows; i++)
+        DT_CHECK((plan->rows[i].nodes > 32) == (plan->rows[i].excluded[0] != '\0'));
+    DT_CHECK_CONTAINS(plan->rows[plan->n_rows - 1].excluded,
+                      "a step has 131072 images, and more than 65536 are assumed not to learn");
+    dt_plan_destroy(plan);
+}
+
+/* A GPU with less memory than the libraries take. */
+static void a_batch_that_never_fits_is_refused_in_one_sentence(void)
+{
+    dt_instance small = *dt_catalog_find_instance(catalog, "g5.xlarge");
+    small.gpu_memory_gib.value = 1.5;
+    dt_throughput t;
+    dt_assumptions assumptions;
+    dt_assumptions_default(&assumptions);
+    const dt_throughput_query query = {
+        .catalog = catalog, .instance = &small, .nodes = 1, .assumptions = &assumptions};
+    dt_throughput_estimate(&work, &query, &t);
+    DT_CHECK_CONTAINS(t.why_not, "a batch of 1 needs ");
+    const char *end = strstr(t.why_not, " can be used");
+    DT_CHECK_STR(end, " can be used");
 }
 
 static void a_deadline_is_compared_with_the_95th_percentile(void)
@@ -295,6 +366,10 @@ static const dt_test tests[] = {
     DT_TEST(notes_say_what_is_scaled_and_how_often_spot_ends),
     DT_TEST(a_head_node_is_paid_by_clusters_only),
     DT_TEST(a_volume_is_filled_once_and_paid_by_each_node),
+    DT_TEST(every_start_waits_for_the_disk_in_its_first_epoch),
+    DT_TEST(only_whole_steps_of_an_epoch_are_trained),
+    DT_TEST(steps_that_are_too_large_to_learn_are_left_out),
+    DT_TEST(a_batch_that_never_fits_is_refused_in_one_sentence),
     DT_TEST(a_deadline_is_compared_with_the_95th_percentile),
     DT_TEST(types_that_are_being_retired_are_recommended_only_alone),
     DT_TEST(a_zone_without_a_discount_is_left_out),
