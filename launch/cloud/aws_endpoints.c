@@ -55,7 +55,7 @@ static dt_status read_authorization(char *header, size_t bytes, dt_error *err)
 {
     const char *token = dt_aws_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
     const char *path = dt_aws_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    char text[8192] = "";
+    char text[8000] = ""; /* the header has 8192 */
     FILE *in = NULL;
     if (path) {
         DT_TRY(dt_file_open_stream(path, &in, err));

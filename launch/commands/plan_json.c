@@ -31,7 +31,7 @@ static json_t *stages_json(const dt_throughput *t)
     json_t *stages = json_object();
     for (int stage = 0; stage < DT_N_STAGES; stage++)
         if (stage != DT_STAGE_CHECKPOINT && t->stage_images_s[stage] > 0)
-            json_object_set_new(stages, dt_stage_name(stage), number(t->stage_images_s[stage]));
+            json_object_set_new(stages, dt_stage_name((dt_stage)stage), number(t->stage_images_s[stage]));
     return stages;
 }
 
@@ -79,7 +79,7 @@ static json_t *usd_json(const dt_plan_row *row)
 {
     json_t *parts = json_object();
     for (int part = 0; part < DT_N_COST_PARTS; part++)
-        json_object_set_new(parts, dt_cost_part_name(part), json_real(row->usd_part[part]));
+        json_object_set_new(parts, dt_cost_part_name((dt_cost_part)part), json_real(row->usd_part[part]));
     return json_pack("{s:f, s:f, s:o}", "mean", row->usd_mean, "p95", row->usd_p95, "parts", parts);
 }
 
