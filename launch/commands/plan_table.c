@@ -3,7 +3,7 @@
 
 #include "core/base/units.h"
 #include "launch/commands/plan_output.h"
-#include "launch/estimate/recommend.h"
+#include "launch/estimate/plan_words.h"
 #include "launch/estimate/seed_table.h"
 #include "launch/show/output.h"
 #include "launch/show/table.h"

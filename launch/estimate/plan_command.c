@@ -2,7 +2,7 @@
 
 #include "launch/estimate/plan_command.h"
 
-#include "launch/estimate/recommend.h"
+#include "launch/estimate/plan_words.h"
 
 #include <stdarg.h>
 #include <stdio.h>
