@@ -385,7 +385,7 @@ measurements()
     step torch_fp16_256 30 "${torch_missing:-$(needs python3)}" python3 "$torch_step" --device cuda --precision fp16 --batch 256 --steps 50 \
         --warmup 20 --memory-format channels_last
     step five_epochs 45 "$([ -n "$data" ] && needs "$dtrain" || echo "--data was not given")" learned
-    step overlap 25 "$(needs 2 nsys mpirun)" overlap
+    step overlap 25 "$(needs 2 nsys mpirun "$dtrain")" overlap
 }
 
 steps()

@@ -56,7 +56,8 @@ int dt_fused_counts_of_resnet50(int sm)
     return sm == 90 ? 61 : -1;
 }
 
-static void append(char *text, size_t text_bytes, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void append(char *text, size_t text_bytes, const char *format,
+                                                         ...)
 {
     const size_t n = strlen(text);
     va_list args;

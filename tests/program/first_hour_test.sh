@@ -291,6 +291,8 @@ elif need_mpi openmpi4 && [ "${DTRAIN_TEST_SLOWER:-1}" = 1 ]; then
     expect rm -r bundle
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run mpirun -np 2 dtrain info
     expect_output 'backends'
+    expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run ranks --keep-others 2 dtrain info
+    expect_output 'backends'
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --out results
     expect_output '^machine +ok'
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --list
