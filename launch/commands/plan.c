@@ -213,12 +213,28 @@ static dt_status make_plan(planning *p, dt_plan **plan, dt_error *err)
     return dt_plan_create(&settings, plan, err);
 }
 
+/* Refuses options that would have no effect. A configuration file may hold them for other commands. */
+static dt_status check_options(const dt_options *o, dt_error *err)
+{
+    static const char *const of_plans[] = {"json",   "markdown", "html",   "nodes",  "max-nodes", "deadline",
+                                           "budget", "startup",  "assume", "images", "data-bytes"};
+    const int max_nodes = dt_options_find("max-nodes", DT_COMMAND_PLAN);
+    if (o->nodes[0] && o->origin[max_nodes] == DT_ORIGIN_COMMAND_LINE)
+        return dt_fail(err, DT_ERR_USAGE, "--nodes and --max-nodes exclude each other");
+    for (size_t i = 0; o->refresh_prices[0] && i < sizeof of_plans / sizeof *of_plans; i++)
+        if (o->origin[dt_options_find(of_plans[i], DT_COMMAND_PLAN)] == DT_ORIGIN_COMMAND_LINE)
+            return dt_fail(err, DT_ERR_USAGE, "--%s is not for --refresh-prices, which makes no plan",
+                           of_plans[i]);
+    return DT_OK;
+}
+
 static dt_status run(planning *p, dt_plan **plan, dt_error *err)
 {
     const dt_options *o = p->options;
     if (o->check && (o->here || o->refresh_prices[0]))
         return dt_fail(err, DT_ERR_USAGE, "--check: asks about choices among instances, and %s makes none",
                        o->here ? "--here" : "--refresh-prices");
+    DT_TRY(check_options(o, err));
     DT_TRY(load(p, err));
     if (o->here)
         return dt_plan_here(o, p->catalog, stdout, err);

@@ -136,9 +136,9 @@ static dt_status print_json(const dt_measured_machine *m, const dt_here *h, FILE
 /* What is of a plan for EC2. */
 static dt_status check_options(const dt_options *o, dt_error *err)
 {
-    static const char *const names[] = {"types",  "regions", "max-nodes",     "deadline",
-                                        "budget", "startup", "assume",        "markdown",
-                                        "html",   "check",   "refresh-prices"};
+    static const char *const names[] = {"types",    "regions", "max-nodes", "nodes",
+                                        "deadline", "budget",  "startup",   "assume",
+                                        "markdown", "html",    "check",     "refresh-prices"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (o->origin[dt_options_find(names[i], DT_COMMAND_PLAN)] == DT_ORIGIN_COMMAND_LINE)
             return dt_fail(err, DT_ERR_USAGE, "--%s is not for --here, which plans for one machine",

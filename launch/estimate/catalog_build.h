@@ -56,7 +56,8 @@ dt_status dt_catalog_need_text(const dt_catalog_input *input, const dt_json_plac
 typedef struct dt_figure_rule {
     const char *key;
     size_t offset; /* of the dt_figure in the record */
-    bool is_required, may_be_0;
+    bool is_required;
+    double least, most;
 } dt_figure_rule;
 
 /* Reads those of the figures that the object has into `record`. `source`: of plain numbers; may be NULL.

@@ -23,22 +23,22 @@ static const char *const keys[] = {"type",
                                    "retiring",
                                    NULL};
 
-#define FIGURE(name, required, zero)                                                                         \
+#define FIGURE(name, required, least, most)                                                                  \
     {                                                                                                        \
-#        name, offsetof(dt_instance, name), required, zero                                                   \
+#        name, offsetof(dt_instance, name), required, least, most                                            \
     }
 static const dt_figure_rule rules[] = {
-    FIGURE(gpu_memory_gib, true, false),
-    FIGURE(vcpus, true, false),
-    FIGURE(cores, true, false),
-    FIGURE(ram_gib, true, false),
-    FIGURE(nvme_gb, true, true),
-    FIGURE(network_baseline_gbit, false, false),
-    FIGURE(efa_interfaces, false, true),
-    FIGURE(ebs_mb_s, false, false),
-    FIGURE(fp16_tflops, false, false),
-    FIGURE(gpu_bandwidth_gb_s, false, false),
-    FIGURE(decode_images_s, false, false),
+    FIGURE(gpu_memory_gib, true, 0.1, 1e5),
+    FIGURE(vcpus, true, 1, 1e5),
+    FIGURE(cores, true, 1, 1e5),
+    FIGURE(ram_gib, true, 0.01, 1e6),
+    FIGURE(nvme_gb, true, 0, 1e7),
+    FIGURE(network_baseline_gbit, false, 0.001, 1e6),
+    FIGURE(efa_interfaces, false, 0, 1000),
+    FIGURE(ebs_mb_s, false, 0.1, 1e6),
+    FIGURE(fp16_tflops, false, 0.001, 1e6),
+    FIGURE(gpu_bandwidth_gb_s, false, 0.1, 1e6),
+    FIGURE(decode_images_s, false, 0.01, 1e7),
 };
 enum { N_RULES = sizeof rules / sizeof rules[0], MOST_GPUS = 64 };
 

@@ -3,26 +3,26 @@
 
 #include "core/base/alloc.h"
 
-#define FIGURE(name, is_required, may_be_0)                                                                  \
+#define FIGURE(name, required, least, most)                                                                  \
     {                                                                                                        \
-#        name, offsetof(dt_measured_machine, name), is_required, may_be_0                                    \
+#        name, offsetof(dt_measured_machine, name), required, least, most                                    \
     }
 static const dt_figure_rule machine_rules[] = {
-    FIGURE(cores, true, false),
-    FIGURE(ram_gib, true, false),
-    FIGURE(gpu_memory_gib, false, false),
-    FIGURE(decode_images_s_core, false, false),
-    FIGURE(decode_images_s, false, false),
-    FIGURE(disk_read_mb_s, false, false),
-    FIGURE(checkpoint_write_mb_s, false, false),
-    FIGURE(download_mb_s, false, false),
-    FIGURE(start_s, false, true),
-    FIGURE(usd_h, false, true),
+    FIGURE(cores, true, 1, 1e5),
+    FIGURE(ram_gib, true, 0.01, 1e6),
+    FIGURE(gpu_memory_gib, false, 0.1, 1e5),
+    FIGURE(decode_images_s_core, false, 0.001, 1e6),
+    FIGURE(decode_images_s, false, 0.01, 1e7),
+    FIGURE(disk_read_mb_s, false, 0.001, 1e7),
+    FIGURE(checkpoint_write_mb_s, false, 0.001, 1e7),
+    FIGURE(download_mb_s, false, 1e-6, 1e6),
+    FIGURE(start_s, false, 0, 1e6),
+    FIGURE(usd_h, false, 0, 1e5),
 };
 static const dt_figure_rule training_rules[] = {
-    FIGURE(train_images_s, false, false), FIGURE(evaluate_images_s, false, false),
-    FIGURE(checkpoint_s, false, true),    FIGURE(last_checkpoint_s, false, true),
-    FIGURE(checkpoint_mb, false, false),
+    FIGURE(train_images_s, false, 0.001, 1e8), FIGURE(evaluate_images_s, false, 0.001, 1e8),
+    FIGURE(checkpoint_s, false, 0, 1e5),       FIGURE(last_checkpoint_s, false, 0, 1e5),
+    FIGURE(checkpoint_mb, false, 1e-6, 1e7),
 };
 enum { MOST_RANKS = 100000, MOST_PIXELS = 16384, MOST_IMAGES = 1 << 30 };
 #define N_RULES(rules) (int)(sizeof(rules) / sizeof(rules)[0])

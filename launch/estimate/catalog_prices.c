@@ -41,6 +41,47 @@ static dt_status read_date(const dt_catalog_input *input, const dt_json_place *e
     return DT_OK;
 }
 
+/* What the ids of a region's zones begin with: "use1" of us-east-1, "apse2" of ap-southeast-2. Returns false
+ * for a region whose name is made in another way. */
+static bool zone_prefix(const char *region, char out[8])
+{
+    static const char *const directions[] = {"north", "south", "east", "west", "central"};
+    const char *at = region + 3;
+    size_t n = 2;
+    if (strlen(region) < 6 || region[2] != '-')
+        return false;
+    memcpy(out, region, 2);
+    while (*at != '-') {
+        size_t i = 0;
+        while (i < 5 && strncmp(at, directions[i], strlen(directions[i])) != 0)
+            i++;
+        if (i == 5 || n == 5)
+            return false;
+        out[n++] = directions[i][0];
+        at += strlen(directions[i]);
+    }
+    if (at[1] < '0' || at[1] > '9' || at[2])
+        return false;
+    out[n] = at[1];
+    out[n + 1] = '\0';
+    return true;
+}
+
+/* Refuses a zone of another region: "usw2-az1" or "us-west-2a" in us-east-1. */
+static dt_status check_zone(const dt_json_place *entry, const dt_price *price, dt_error *err)
+{
+    const dt_json_place zone = dt_json_member(entry, "zone");
+    char prefix[8];
+    if (!price->zone || !strchr(price->zone, '-') || !zone_prefix(price->region, prefix))
+        return DT_OK;
+    const size_t n = strlen(prefix);
+    if (strncmp(price->zone, price->region, strlen(price->region)) == 0 ||
+        (strncmp(price->zone, prefix, n) == 0 && price->zone[n] == '-'))
+        return DT_OK;
+    return dt_json_fail(&zone, err, "\"zone\" is \"%s\", which is not in %s: its zones are %s-az1, ...",
+                        price->zone, price->region, prefix);
+}
+
 static dt_status read_entry(const dt_catalog_input *input, const dt_json_place *entry, dt_price *price,
                             dt_error *err)
 {
@@ -55,9 +96,9 @@ static dt_status read_entry(const dt_catalog_input *input, const dt_json_place *
     DT_TRY(dt_catalog_need_text(input, entry, "region", &price->region, err));
     DT_TRY(read_kind(entry, &price->is_spot, err));
     DT_TRY(dt_catalog_read_text(input, entry, "zone", &price->zone, err));
+    DT_TRY(check_zone(entry, price, err));
     DT_TRY(dt_json_get_number(entry, "usd_h", &price->usd_h, err));
-    if (price->usd_h <= 0)
-        return dt_json_fail(&usd_h, err, "\"usd_h\" is %g; a price is above 0", price->usd_h);
+    DT_TRY(dt_json_check_range(&usd_h, price->usd_h, 1e-4, 1e5, err));
     DT_TRY(dt_catalog_read_source(input, entry, NULL, &price->source, err));
     if (!price->source)
         return dt_json_fail(entry, err, "this price has no \"source\"; write an id of \"sources\"");

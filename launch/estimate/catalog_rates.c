@@ -70,8 +70,7 @@ static dt_status read_entry(const dt_catalog_input *input, const dt_json_place *
     DT_TRY(dt_json_get_int(entry, "image_size", 1, MOST_PIXELS, &rate->image_size, err));
     DT_TRY(dt_json_get_int(entry, "gpus", 1, MOST_GPUS, &rate->n_gpus, err));
     DT_TRY(dt_json_get_number(entry, "images_s", &rate->images_s, err));
-    if (rate->images_s <= 0)
-        return dt_json_fail(&images_s, err, "\"images_s\" is %g; a rate is above 0", rate->images_s);
+    DT_TRY(dt_json_check_range(&images_s, rate->images_s, 0.001, 1e7, err));
     DT_TRY(dt_catalog_need_text(input, entry, "software", &rate->software, err));
     DT_TRY(dt_catalog_read_source(input, entry, NULL, &rate->source, err));
     if (!rate->source)

@@ -156,9 +156,7 @@ static dt_status read_figure(const dt_catalog_input *input, const dt_json_place 
             &member, err,
             "\"%s\" has no source; write {\"value\": %g, \"source\": ID}, with an ID of \"sources\"",
             rule->key, value);
-    if (value < 0 || (value == 0 && !rule->may_be_0))
-        return dt_json_fail(&member, err, "\"%s\" is %g; it must be %s", rule->key, value,
-                            rule->may_be_0 ? "0 or more" : "above 0");
+    DT_TRY(dt_json_check_range(&member, value, rule->least, rule->most, err));
     *figure = (dt_figure){.value = value, .source = source};
     return DT_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/units.h"
+#include "launch/estimate/catalog_date.h"
 #include "launch/estimate/choices_internal.h"
 #include "launch/estimate/recommend.h"
 
@@ -190,14 +191,28 @@ static void mark(dt_plan *plan)
 
 /* -- notes ----------------------------------------------------------------------------------------------- */
 
+/* Whether a date is later than today, also where the day has begun sooner than in UTC. */
+static bool is_to_come(const char *date, const char *today)
+{
+    int day, this_day;
+    return dt_catalog_day(date, &day) && dt_catalog_day(today, &this_day) && day > this_day + 1;
+}
+
 static void note_prices(dt_plan *plan)
 {
-    const dt_price *oldest = NULL;
+    const dt_price *oldest = NULL, *to_come = NULL;
     for (int64_t i = 0; i < plan->n_possible; i++) {
         const dt_price *p = plan->rows[i].price;
         if (p && (!oldest || strcmp(p->date, oldest->date) < 0))
             oldest = p;
+        if (p && !to_come && is_to_come(p->date, plan->settings.today))
+            to_come = p;
     }
+    if (to_come)
+        dt_plan_note(plan, "WARNING: a price here is of %s, and today is %s: the date or the clock is wrong",
+                     to_come->date, plan->settings.today);
+    if (oldest == to_come)
+        return;
     const int days = oldest ? dt_price_age_days(oldest, plan->settings.today) : 0;
     if (oldest && days > DT_PRICE_OLD_DAYS)
         dt_plan_note(plan,

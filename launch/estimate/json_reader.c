@@ -123,6 +123,8 @@ static dt_status parse(const char *name, char *text, size_t bytes, dt_json_file 
     if (dt_json_limit(text, (int64_t)bytes, MOST_VALUES, DEEPEST, &limit) != DT_OK)
         return dt_fail(err, DT_ERR_USAGE, "%s: %s", name, limit.message);
     json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (!root && strstr(error.text, "JSON_ALLOW_NUL")) /* the library's words for its callers */
+        return dt_fail(err, DT_ERR_USAGE, "%s:%d: a text has the character \\u0000", name, error.line);
     if (!root)
         return dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", name, error.line, error.text);
     *file = (dt_json_file){.name = name, .text = text, .root = root};
@@ -146,7 +148,7 @@ dt_status dt_json_file_open(const char *path, dt_json_file *file, dt_error *err)
     if (dt_file_open_stream(path, &f, err) != DT_OK)
         return err ? err->status = DT_ERR_USAGE : DT_ERR_USAGE;
     char *text = dt_alloc(LARGEST_FILE + 1);
-    const size_t n = text ? fread(text, 1, LARGEST_FILE + 1, f) : 0;
+    size_t n = text ? fread(text, 1, LARGEST_FILE + 1, f) : 0;
     const bool is_read = !ferror(f);
     (void)fclose(f);
     dt_status status;
@@ -159,6 +161,9 @@ dt_status dt_json_file_open(const char *path, dt_json_file *file, dt_error *err)
     else if (memchr(text, 0, n))
         status = dt_fail(err, DT_ERR_USAGE, "%s: has a byte 0; this is no JSON", path);
     else {
+        /* Some editors begin a file with these three bytes. */
+        const size_t mark = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        memmove(text, text + mark, n -= mark);
         text[n] = 0;
         status = parse(path, text, n, file, err);
     }
@@ -269,6 +274,15 @@ dt_status dt_json_get_number(const dt_json_place *object, const char *key, doubl
         return missing(&member, "a number", err);
     *number = json_number_value(member.value);
     return DT_OK;
+}
+
+dt_status dt_json_check_range(const dt_json_place *member, double number, double least, double most,
+                              dt_error *err)
+{
+    if (number >= least && number <= most)
+        return DT_OK;
+    return dt_json_fail(member, err, "\"%s\" is %g; it must be from %.15g to %.15g", member->key, number,
+                        least, most);
 }
 
 dt_status dt_json_get_int(const dt_json_place *object, const char *key, int least, int most, int *number,

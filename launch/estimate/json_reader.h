@@ -62,6 +62,10 @@ dt_status dt_json_check_keys(const dt_json_place *object, const char *const *key
 /* DT_ERR_USAGE unless the place is an array. */
 dt_status dt_json_check_array(const dt_json_place *array, dt_error *err);
 
+/* DT_ERR_USAGE with the range, unless `least` <= number <= `most`. */
+dt_status dt_json_check_range(const dt_json_place *member, double number, double least, double most,
+                              dt_error *err);
+
 /* The member `key` as a number; as an integer from least to most; as a text that is not empty, which lives as
  * long as the file. DT_ERR_USAGE: it is missing or another thing. */
 dt_status dt_json_get_number(const dt_json_place *object, const char *key, double *number, dt_error *err);

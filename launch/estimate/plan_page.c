@@ -37,13 +37,13 @@ static void add_facts(dt_html *page, const dt_plan *plan)
     dt_html_markup(page, "<dl class=\"facts\">\n");
     snprintf(text, sizeof text, "%s, %s", dt_page_arch(work->arch), dt_dtype_name(work->precision));
     add_fact(page, "Network, precision", text);
-    snprintf(text, sizeof text, "%s \u00d7 %g", dt_page_number(work->n_images), work->epochs);
+    snprintf(text, sizeof text, "%s \u00d7 %g", dt_page_count(work->n_images), work->epochs);
     add_fact(page, "Images \u00d7 epochs", text);
     format_sizes(work, text, sizeof text);
     add_fact(page, "Image size", text);
     snprintf(text, sizeof text, "%s GB", dt_page_number(work->data_bytes / 1e9));
     add_fact(page, "Data", text);
-    add_fact(page, "Choices compared", dt_page_number((double)plan->n_possible));
+    add_fact(page, "Choices compared", dt_page_count((double)plan->n_possible));
     add_fact(page, "Made on", plan->settings.today);
     dt_html_markup(page, "</dl>\n");
 }
@@ -140,7 +140,7 @@ static void add_notes(dt_html *page, const dt_plan *plan)
         page, "li", NULL,
         "Dollars are USD without tax. Means are of %s simulated run%s; 95 of 100 runs stay within the "
         "figures of 95 %%.",
-        dt_page_number((double)plan->settings.n_runs), DT_PLURAL(plan->settings.n_runs));
+        dt_page_count((double)plan->settings.n_runs), DT_PLURAL(plan->settings.n_runs));
     dt_html_markup(page, "</ul>\n</section>\n");
 }
 

@@ -25,6 +25,7 @@ dt_marker dt_page_purchase_marker(dt_purchase purchase);
 /* Texts in static storage: up to 16 of them may be in use at the same time. */
 const char *dt_page_arch(const char *arch); /* "ResNet-50" for resnet50 */
 const char *dt_page_number(double value);   /* "1,380", "0.56" */
+const char *dt_page_count(double count);    /* "7", "1,281,167" */
 const char *dt_page_usd(double usd);        /* "34.24", "1,208" */
 const char *dt_page_hours(double hours);    /* "1.29" */
 const char *dt_page_time(double hours);     /* "34 min", "1 h 17 min", "2 days 3 h", "104 days" */

@@ -54,6 +54,16 @@ const char *dt_page_number(double value)
     return text;
 }
 
+const char *dt_page_count(double count)
+{
+    char *text = next_text();
+    if (count < 100)
+        snprintf(text, TEXT_BYTES, "%.0f", count);
+    else
+        dt_axis_format_value(count, text, TEXT_BYTES);
+    return text;
+}
+
 const char *dt_page_usd(double usd)
 {
     char *text = next_text();

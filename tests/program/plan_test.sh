@@ -164,6 +164,12 @@ expect grep -q 'of ideal' page.html
 expect grep -q 'No instance is paid while none can be had' page.html
 ! grep -qE '(src|href)="?https?:' page.html || fail "the page asks for something from outside"
 
+begin "counts on a page have no decimals"
+expect_exit 0 "$DTRAIN" plan --types g5.xlarge --images 11 --html page.html
+tr -d '\n' <page.html >line.html
+expect grep -qE '<dt>Choices compared</dt><dd>[0-9]+</dd>' line.html
+expect grep -qE '<dt>Images × epochs</dt><dd>11 × 90</dd>' line.html
+
 begin "--html follows a link and keeps a mode, and puts no file in the place of a FIFO"
 mkfifo pipe
 : >real.html
@@ -240,6 +246,9 @@ cat >prices.json <<'J'
 J
 plan --prices prices.json
 [ "$(value 'row("g5.xlarge", "on demand")["price"]["usd_h"]')" = 0.5 ] || fail "$(value 'row("g5.xlarge", "on demand")["price"]')"
+sed -i 's/2026-11-30/2099-01-01/' prices.json
+plan --prices prices.json --types g5.xlarge
+expect_output 'WARNING: a price here is of 2099-01-01, and today is '
 sed -i 's/usd_h/usd/' prices.json
 expect_exit 2 "$DTRAIN" plan --prices prices.json
 expect_output '^dtrain: prices.json:2: "usd" is no known key; did you mean "usd_h"[?]$'
@@ -276,6 +285,9 @@ refused '^dtrain: --types: the table of --assume seed is of .* its own five type
 refused '^dtrain: --prices none.json: ' --prices none.json
 refused '^dtrain: --json and --markdown exclude each other$' --json --markdown
 refused '^dtrain: --assume seed prints a table: ' --assume seed --json
+refused '^dtrain: --nodes and --max-nodes exclude each other$' --nodes 1 --max-nodes 4
+refused '^dtrain: --nodes is not for --here, which plans for one machine$' --here --nodes 4
+refused '^dtrain: --html is not for --refresh-prices, which makes no plan$' --refresh-prices new.json --html page.html
 expect_exit 1 "$DTRAIN" plan --types g5.xlarge --html nowhere/page.html
 expect_output '^dtrain: --html: nowhere/page.html'
 

@@ -131,6 +131,32 @@ static void the_users_rates_come_first(void)
     dt_catalog_free(catalog);
 }
 
+/* Zones by id and by name, also local zones, and in regions whose names are made in another way. */
+static void zones_of_any_form_are_accepted(void)
+{
+    static const struct {
+        const char *region, *zone;
+    } places[] = {{"us-east-1", "use1-az1"},       {"us-east-1", "us-east-1a"},
+                  {"us-east-1", "use1-bos1-az1"},  {"us-east-1", "us-east-1-bos-1a"},
+                  {"ap-southeast-2", "apse2-az3"}, {"eu-central-1", "euc1-az1"},
+                  {"us-gov-west-1", "usgw1-az1"},  {"cn-northwest-1", "cnnw1-az2"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 PR("{\"type\": \"g5.xlarge\", \"region\": \"%s\", \"zone\": \"%s\", "
+                    "\"kind\": \"spot\", \"usd_h\": 1, \"source\": \"me\"}"),
+                 places[i].region, places[i].zone);
+        dt_catalog_free(load(PRICES, text));
+    }
+}
+
+static void a_byte_order_mark_is_skipped(void)
+{
+    dt_catalog *catalog = load(PRICES, "\xef\xbb\xbf" PR(SPOT("use1-az1", "0.7")));
+    DT_CHECK_CLOSE(dt_catalog_find_price(catalog, "g5.xlarge", "us-east-1", NULL, true)->usd_h, 0.7, 0);
+    dt_catalog_free(catalog);
+}
+
 struct bad {
     const char *text, *message;
 };
@@ -205,11 +231,15 @@ static void mistakes_in_instances_are_named_with_their_line(void)
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\",\n\"vcpus\": \"four\"}"),
          "4: \"vcpus\" is not a number, nor {\"value\": NUMBER, \"source\": ID}"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"ram_gib\": -1}"),
-         "3: \"ram_gib\" is -1; it must be above 0"},
+         "3: \"ram_gib\" is -1; it must be from 0.01 to 1000000"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"ram_gib\": 0}"),
-         "3: \"ram_gib\" is 0; it must be above 0"},
+         "3: \"ram_gib\" is 0; it must be from 0.01 to 1000000"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"nvme_gb\": -0.5}"),
-         "3: \"nvme_gb\" is -0.5; it must be 0 or more"},
+         "3: \"nvme_gb\" is -0.5; it must be from 0 to 10000000"},
+        {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"decode_images_s\": 1e-300}"),
+         "3: \"decode_images_s\" is 1e-300; it must be from 0.01 to 10000000"},
+        {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"ebs_mb_s\": 1e300}"),
+         "3: \"ebs_mb_s\" is 1e+300; it must be from 0.1 to 1000000"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"gpus\": 0}"),
          "3: \"gpus\" is not an integer from 1 to 64"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"gpus\": 1.5}"),
@@ -242,9 +272,16 @@ static void mistakes_in_prices_are_named_with_their_line(void)
          "6: \"kind\" is \"on-demand\"; it is \"spot\" or \"on demand\""},
         {PR(PRICE("g5.xlarge", ", \"kind\": \"spot\"")), "3: \"usd_h\" is missing; it is a number"},
         {PR(PRICE("g5.xlarge", ", \"kind\": \"spot\",\n\"usd_h\": -0.1")),
-         "6: \"usd_h\" is -0.1; a price is above 0"},
+         "6: \"usd_h\" is -0.1; it must be from 0.0001 to 100000"},
         {PR(PRICE("g5.xlarge", ", \"kind\": \"spot\",\n\"usd_h\": 0")),
-         "6: \"usd_h\" is 0; a price is above 0"},
+         "6: \"usd_h\" is 0; it must be from 0.0001 to 100000"},
+        {PR(PRICE("g5.xlarge", ", \"kind\": \"spot\",\n\"usd_h\": 1e308")),
+         "6: \"usd_h\" is 1e+308; it must be from 0.0001 to 100000"},
+        {PR(PRICE("g5.xlarge", ", \"usd_h\": 1, \"kind\": \"spot\",\n\"zone\": \"usw2-az1\"")),
+         "6: \"zone\" is \"usw2-az1\", which is not in us-east-1: its zones are use1-az1, ..."},
+        {PR(PRICE("g5.xlarge", ", \"usd_h\": 1, \"kind\": \"spot\",\n\"zone\": \"us-west-2a\"")),
+         "6: \"zone\" is \"us-west-2a\", which is not in us-east-1: its zones are use1-az1, ..."},
+        {PR("{\"type\": \"\\u0000\"}"), "3: a text has the character \\u0000"},
         {PR(PRICE("g5.xlarge", ", \"kind\": \"spot\",\n\"usd_h\": \"1.2\"")), "6: \"usd_h\" is not a number"},
         {PR(PRICE("g5.xlarge", ", \"usd_h\": 1, \"kind\": \"on demand\",\n\"zone\": \"use1-az1\"")),
          "6: a price on demand is that of a whole region; leave \"zone\" out"},
@@ -270,8 +307,10 @@ static void mistakes_in_rates_are_named_with_their_line(void)
         {RA("{\"gpu\": \"V100\", \"arch\": \"resnet50\",\n\"precision\": \"fp8\"}"),
          "4: \"precision\" is \"fp8\"; it is fp32, tf32, fp16 or bf16"},
         {RA(RATE("V100", "0", "1", "s")), "3: \"gpus\" is not an integer from 1 to 100000"},
-        {RA(RATE("V100", "1", "0", "s")), "3: \"images_s\" is 0; a rate is above 0"},
-        {RA(RATE("V100", "1", "-3", "s")), "3: \"images_s\" is -3; a rate is above 0"},
+        {RA(RATE("V100", "1", "0", "s")), "3: \"images_s\" is 0; it must be from 0.001 to 10000000"},
+        {RA(RATE("V100", "1", "-3", "s")), "3: \"images_s\" is -3; it must be from 0.001 to 10000000"},
+        {RA(RATE("V100", "1", "1e-300", "s")),
+         "3: \"images_s\" is 1e-300; it must be from 0.001 to 10000000"},
         {RA(RATE("V100", "1", "1", "")), "3: \"software\" is not a text of 1 to 1000 bytes"},
         {RA(RATE("V100", "1", "1", "s") ",\n" RATE("V100", "1", "2", "s")),
          "4: the rate of 1 V100 with s (resnet50, fp16, 224 pixels) stands twice in this file"},
@@ -354,6 +393,8 @@ static const dt_test tests[] = {
     DT_TEST(a_new_type_is_added),
     DT_TEST(prices_replace_those_of_their_type_region_and_kind),
     DT_TEST(the_users_rates_come_first),
+    DT_TEST(zones_of_any_form_are_accepted),
+    DT_TEST(a_byte_order_mark_is_skipped),
     DT_TEST(mistakes_in_any_file_are_named_with_their_line),
     DT_TEST(mistakes_in_instances_are_named_with_their_line),
     DT_TEST(mistakes_in_prices_are_named_with_their_line),
