@@ -139,6 +139,9 @@ dt_status dt_program_run(const dt_program *program, int *code, dt_error *err)
     if (!wait_for_end(program, pid, complete ? until_s : 0.0, &end))
         return dt_fail(err, DT_ERR_TIMEOUT, "%s did not answer and end within %g s", name,
                        program->timeout_s);
+    /* posix_spawn may learn too late that there is no such program, and then ends the child with 127 */
+    if (WIFEXITED(end) && WEXITSTATUS(end) == 127)
+        return dt_fail(err, DT_ERR_IO, "%s: not found, or it does not start (code 127)", name);
     *code = WIFEXITED(end) ? WEXITSTATUS(end) : 128 + WTERMSIG(end);
     return DT_OK;
 }

@@ -28,8 +28,8 @@ typedef struct dt_program {
 } dt_program;
 
 /* Blocks until the program has ended. *code is its exit code, or 128 + the number of the signal that ended
- * it. Any thread may call it. DT_ERR_IO: it cannot be started (there is no such program); DT_ERR_TIMEOUT: it
- * was killed. */
+ * it. Any thread may call it. DT_ERR_IO: it cannot be started (there is no such program), or ended with 127,
+ * which says the same; DT_ERR_TIMEOUT: it was killed. */
 dt_status dt_program_run(const dt_program *program, int *code, dt_error *err);
 
 #endif
