@@ -154,7 +154,10 @@ static dt_status read_file_options(planning *p, dt_error *err)
     if (!p->file_options)
         return dt_fail_memory(err, sizeof *p->file_options, "the options");
     dt_options_set_defaults(p->file_options, DT_COMMAND_TRAIN);
-    return dt_options_read_file(path, DT_COMMAND_TRAIN, p->file_options, err);
+    const dt_status status = dt_options_read_file(path, DT_COMMAND_TRAIN, p->file_options, err);
+    return status == DT_ERR_USAGE && err
+               ? dt_fail(err, status, "%s; a training would refuse this file", err->message)
+               : status;
 }
 
 static dt_status check_deadline(const dt_options *o, dt_error *err)

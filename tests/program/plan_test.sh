@@ -110,14 +110,17 @@ expect_output 'the folder of the configuration is not on this machine'
 [ "$(value 'plan["recommendations"][0]["command"]')" = "mpirun -np 1 dtrain --config run.conf --checkpoint-every auto" ] || fail "$(value 'plan["recommendations"][0]["command"]')"
 echo 'lr = "fast";' >bad.conf
 expect_exit 2 "$DTRAIN" plan --config bad.conf
-expect_output '^dtrain: --config bad.conf:1: lr|^dtrain: bad.conf:1: lr: '
+expect_output '^dtrain: bad.conf:1: lr: .*; a training would refuse this file$'
+echo 'mtti = "calm";' >bad.conf
+expect_exit 2 "$DTRAIN" plan --config bad.conf
+expect_output '^dtrain: bad.conf:1: mtti: .*; a training would refuse this file$'
 
 begin "a command of several lines is one for a shell"
-mkdir -p 'my  own' && echo 'epochs = 16;' >'my  own/run.conf'
-expect_exit 0 "$DTRAIN" plan --config 'my  own/run.conf' --types g5.xlarge --ema 0.999 --wire fp32
+mkdir -p 'my  own images of a folder with a name that needs  a second line' && echo 'epochs = 16;' >'my  own images of a folder with a name that needs  a second line/run.conf'
+expect_exit 0 "$DTRAIN" plan --config 'my  own images of a folder with a name that needs  a second line/run.conf' --types g5.xlarge --ema 0.999 --wire fp32
 (printf 'mpirun() { printf "<%%s>" "$@"; echo; }\n'; sed -n '/^    mpirun/,/[^\\]$/p' "$OUTPUT") >command.sh
 bash command.sh >started
-expect grep -qxF '<-np><1><dtrain><--config><my  own/run.conf><--data><DIR><--ema><0.999><--wire><fp32><--batch><256><--lr><0.1><--checkpoint-every><auto><--mtti><3.1>' started
+expect grep -qxF '<-np><1><dtrain><--config><my  own images of a folder with a name that needs  a second line/run.conf><--data><DIR><--ema><0.999><--wire><fp32><--batch><256><--lr><0.1><--checkpoint-every><auto><--mtti><3.1>' started
 
 begin "--data is counted, and --images and --data-bytes say other"
 digits digits 10 5 3
@@ -150,6 +153,8 @@ expect_output '; ~: estimated; !: being retired'
 expect_output '^prices: on demand of '
 expect_exit 0 "$DTRAIN" plan --markdown
 expect_output '^- left out: trn1.2xlarge .*: not supported: '
+expect_exit 0 "$DTRAIN" plan --types $TYPES --markdown --batch 700
+expect_output '^- left out: g5.xlarge .*: a batch of 700 needs'
 expect_exit 0 "$DTRAIN" plan --types $TYPES --markdown --nodes 1,2
 expect_output '^[|] nodes [|] GPUs [|]'
 expect_output '^[|] 2 [|] 16 [|]'
