@@ -41,8 +41,8 @@ static void add_result(const text *t, const dt_plan_row *row)
     else
         add(t, " on average and at most %s in 95 of 100 runs, done after %s (95 of 100: %s). ", usd_p95,
             hours, hours_p95);
-    if (row->hours_mean > row->hours_p95)
-        add(t, "A few runs that wait for an instance for long lift the average above what 95 of 100 need. ");
+    if (row->hours_mean > row->hours_p95 || row->usd_mean > row->usd_p95)
+        add(t, "A few runs that are interrupted lift the average above what 95 of 100 need. ");
 }
 
 static void add_limit(const text *t, const dt_plan_row *row)
