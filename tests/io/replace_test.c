@@ -1,6 +1,7 @@
 /* Files that are replaced: links are followed, modes stay, and what is no file is left as it is. */
 #include "io/replace.h"
 
+#include "io/weights/safetensors.h"
 #include "tests/testing.h"
 
 #include <stdlib.h>
@@ -95,6 +96,25 @@ static void what_is_no_file_is_refused_and_stays(void)
     DT_CHECK_CONTAINS(err.message, "/nowhere/x: its folder does not exist");
 }
 
+/* An export is too large for one call, and is written part by part. */
+static void an_export_follows_a_link_and_keeps_a_mode(void)
+{
+    static const dt_safetensors_tensor tensor = {.name = "x", .dtype = DT_F32};
+    const char *dir = dt_test_temp_dir(), *link = dt_test_path("%s/link", dir);
+    dt_safetensors_writer *w = NULL;
+    dt_error err = {0};
+    dt_test_write_file(dt_test_path("%s/weights", dir), "old", 3);
+    DT_REQUIRE(chmod(dt_test_path("%s/weights", dir), 0600) == 0 && symlink("weights", link) == 0);
+    DT_REQUIRE_MSG(dt_safetensors_writer_create(link, &tensor, 1, NULL, &w, &err) == DT_OK, "%s",
+                   err.message);
+    DT_CHECK_INT(dt_safetensors_writer_add(w, "x", &(float){1}, &err), DT_OK);
+    DT_CHECK_INT(dt_safetensors_writer_commit(w, &err), DT_OK);
+    dt_safetensors_writer_destroy(w);
+    DT_CHECK(S_ISLNK(stat_of(link).st_mode));
+    const struct stat st = stat_of(dt_test_path("%s/weights", dir));
+    DT_CHECK((st.st_mode & 07777) == 0600 && st.st_size > 3);
+}
+
 /* PATH.tmp may be another user's link to a file of this one's. */
 static void a_link_in_the_place_of_the_temporary_file_is_not_followed(void)
 {
@@ -112,6 +132,7 @@ static const dt_test tests[] = {
     DT_TEST(a_file_keeps_its_mode),
     DT_TEST(links_stay_and_lead_to_the_new_content),
     DT_TEST(what_is_no_file_is_refused_and_stays),
+    DT_TEST(an_export_follows_a_link_and_keeps_a_mode),
     DT_TEST(a_link_in_the_place_of_the_temporary_file_is_not_followed),
 };
 DT_TEST_MAIN("io/replace", tests)

@@ -46,6 +46,21 @@ static void the_file_that_is_there_stays(void)
     DT_CHECK_INT(n_entries(dt_test_temp_dir()), 1);
 }
 
+/* The export replaces the file, and its folder counts. */
+static void a_link_is_followed_to_its_folder(void)
+{
+    const char *dir = dt_test_temp_dir();
+    dt_error err = {0};
+    DT_REQUIRE(mkdir(dt_test_path("%s/there", dir), 0700) == 0 &&
+               symlink("there/w", dt_test_path("%s/link", dir)) == 0 &&
+               symlink("missing/w", dt_test_path("%s/broken", dir)) == 0);
+    DT_CHECK_MSG(dt_trial_file(dt_test_path("%s/link", dir), &err) == DT_OK, "%s", err.message);
+    DT_CHECK_INT(n_entries(dt_test_path("%s/there", dir)), 0);
+    DT_CHECK_INT(dt_trial_file(dt_test_path("%s/broken", dir), &err), DT_ERR_IO);
+    DT_CHECK_CONTAINS(err.message, "broken: its folder does not exist");
+    DT_CHECK_INT(n_entries(dir), 3);
+}
+
 static void refusals_of_the_disk_are_reported(void)
 {
     static const struct {
@@ -105,6 +120,7 @@ static void what_is_in_the_way_is_named(void)
 static const dt_test tests[] = {
     DT_TEST(what_can_be_written_leaves_nothing_behind),
     DT_TEST(the_file_that_is_there_stays),
+    DT_TEST(a_link_is_followed_to_its_folder),
     DT_TEST(refusals_of_the_disk_are_reported),
     DT_TEST(what_is_in_the_way_is_named),
 };
