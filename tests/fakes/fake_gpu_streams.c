@@ -115,7 +115,8 @@ void fake_gpu_enqueue(void *native_stream, fake_gpu_work *work, const void *argu
     node n = {.kind = WORK, .stream = native_stream, .work = work};
     if (bytes > sizeof n.arguments)
         abort();
-    memcpy(n.arguments, arguments, bytes);
+    if (bytes > 0) /* else arguments may be NULL */
+        memcpy(n.arguments, arguments, bytes);
     fake_gpu_push(n.stream->gpu, n);
 }
 
