@@ -1,9 +1,8 @@
 /* Measuring a download, against a socket of the test. */
-#include "config.h"
-
 #include "launch/cloud/download.h"
 
 #include "core/base/waits.h"
+#include "launch/cloud/http.h"
 #include "tests/testing.h"
 
 #include <arpa/inet.h>
@@ -67,8 +66,15 @@ static void stop(server *v)
 static dt_error err;
 static dt_download d;
 
+#define NEED_CURL()                                                                                          \
+    do {                                                                                                     \
+        if (!dt_http_is_built_in())                                                                          \
+            DT_SKIP("this build has no libcurl");                                                            \
+    } while (0)
+
 static void all_bytes_of_an_answer_count(void)
 {
+    NEED_CURL();
     server v = {.answers = {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"}, .n_pieces = 20};
     start(&v);
     DT_REQUIRE_MSG(dt_download_measure(v.endpoint, 30.0, &d, &err) == DT_OK, "%s", err.message);
@@ -79,6 +85,7 @@ static void all_bytes_of_an_answer_count(void)
 
 static void a_redirection_is_followed(void)
 {
+    NEED_CURL();
     server v = {.answers = {"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n"
                             "Connection: close\r\n\r\n",
                             "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
@@ -91,6 +98,7 @@ static void a_redirection_is_followed(void)
 
 static void the_limit_ends_a_long_download_with_what_has_come(void)
 {
+    NEED_CURL();
     server v = {.answers = {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"}, .n_pieces = INT64_MAX};
     start(&v);
     DT_REQUIRE_MSG(dt_download_measure(v.endpoint, 0.3, &d, &err) == DT_OK, "%s", err.message);
@@ -101,6 +109,7 @@ static void the_limit_ends_a_long_download_with_what_has_come(void)
 
 static void an_error_of_the_server_is_one(void)
 {
+    NEED_CURL();
     server v = {.answers = {"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"}};
     start(&v);
     DT_CHECK_INT(dt_download_measure(v.endpoint, 30.0, &d, &err), DT_ERR_IO);
@@ -110,6 +119,7 @@ static void an_error_of_the_server_is_one(void)
 
 static void an_empty_answer_measures_nothing(void)
 {
+    NEED_CURL();
     server v = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"}};
     start(&v);
     DT_CHECK_INT(dt_download_measure(v.endpoint, 30.0, &d, &err), DT_ERR_IO);
@@ -124,6 +134,7 @@ static const char *ask(void *context)
 
 static void a_request_to_stop_ends_it(void)
 {
+    NEED_CURL();
     static char why[] = "SIGINT";
     server v = {.answers = {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"}, .n_pieces = INT64_MAX};
     start(&v);
@@ -136,6 +147,7 @@ static void a_request_to_stop_ends_it(void)
 
 static void nobody_listens_there(void)
 {
+    NEED_CURL();
     DT_CHECK_INT(dt_download_measure("http://127.0.0.1:1/x", 30.0, &d, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "http://127.0.0.1:1/x: ");
 }
@@ -149,7 +161,13 @@ static void other_schemes_are_refused(void)
     }
 }
 
-#ifdef HAVE_CURL
+static void without_libcurl_it_is_an_error(void)
+{
+    if (dt_http_is_built_in())
+        DT_SKIP("this build has libcurl");
+    DT_CHECK_INT(dt_download_measure("http://host/x", 1.0, &d, &err), DT_ERR_UNSUPPORTED);
+}
+
 static const dt_test tests[] = {
     DT_TEST(all_bytes_of_an_answer_count),
     DT_TEST(a_redirection_is_followed),
@@ -159,13 +177,6 @@ static const dt_test tests[] = {
     DT_TEST(a_request_to_stop_ends_it),
     DT_TEST(nobody_listens_there),
     DT_TEST(other_schemes_are_refused),
+    DT_TEST(without_libcurl_it_is_an_error),
 };
-#else
-static void without_libcurl_it_is_an_error(void)
-{
-    DT_CHECK_INT(dt_download_measure("http://host/x", 1.0, &d, &err), DT_ERR_UNSUPPORTED);
-}
-
-static const dt_test tests[] = {DT_TEST(without_libcurl_it_is_an_error), DT_TEST(other_schemes_are_refused)};
-#endif
 DT_TEST_MAIN("launch/cloud/download", tests)
