@@ -170,12 +170,13 @@ static void a_file_that_does_not_load_is_named_with_the_reason(void)
 
 static void a_named_folder_may_be_relative(void)
 {
+    char before[4096];
     unset_all();
     setenv("FAKE_HOME", "home", 1);
     put(path_in("home/lib"));
-    DT_REQUIRE(chdir(dt_test_temp_dir()) == 0);
+    DT_REQUIRE(getcwd(before, sizeof before) != NULL && chdir(dt_test_temp_dir()) == 0);
     expect_from(path_in("home/lib"));
-    DT_REQUIRE(chdir("/") == 0);
+    DT_REQUIRE(chdir(before) == 0); /* qemu-user finds the program by its relative path */
 }
 
 static void a_library_without_a_function_is_too_old(void)
