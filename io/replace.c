@@ -17,8 +17,8 @@ static dt_status folder_of(const char *path, char folder[DT_DURABLE_PATH_BYTES],
     return dt_durable_path(folder, err, "%.*s", slash ? (int)(slash - path) + 1 : 0, path);
 }
 
-/* Follows one link of `path`, in place. Those of the system to what a process has open, such as /dev/stdout,
- * may lead to a file, but that belongs to whoever opened it. */
+/* Replaces `path` by what it links to: one step. A link into /proc, such as /dev/stdout's, leads to a file
+ * that some process has open. That file is not ours to replace, so this function refuses such a link. */
 static dt_status follow(const char *shown, char path[DT_DURABLE_PATH_BYTES], dt_error *err)
 {
     char link[DT_DURABLE_PATH_BYTES], folder[DT_DURABLE_PATH_BYTES];

@@ -340,8 +340,9 @@ static void become_ranks(int n_ranks, char **argv, int argc)
     harness_failed("cannot start %s: %s", launcher, strerror(errno));
 }
 
-/* Tests allocate and free the same large arrays hundreds of times. By default glibc maps each of them anew,
- * and the kernel clears its pages: a third of the processor time of tests/emulated/cases_test. */
+/* Makes free() keep memory for the next malloc(). By default glibc returns each large array to the kernel,
+ * which then has to clear the pages of the next one. Tests allocate large arrays hundreds of times; in
+ * tests/emulated/cases_test clearing pages took a third of the processor time. */
 static void keep_freed_memory(void)
 {
 #ifdef M_MMAP_MAX

@@ -54,7 +54,7 @@ static void known_intervals_and_hours_are_reproduced(void)
     DT_REQUIRE(dt_interruptions_set(3, &times, &err) == DT_OK);
     const dt_spot_run run = run_of(24, 600, 20, 0);
     dt_spot_run noticed = run_of(24, 600, 20, 120);
-    noticed.interval_s = 24 * HOUR; /* saves only when it is told to */
+    noticed.interval_s = 24 * HOUR; /* so it saves only at a notice */
     DT_CHECK_CLOSE(dt_spot_interval_s(&run) / 60, 10.7, 0.1);
     /* Daly counts a start after each interruption, and none at the beginning. */
     DT_CHECK_CLOSE(dt_spot_daly_s(&run) / HOUR, 26.98, 0.1);

@@ -1,4 +1,5 @@
-/* HTML pages: text from outside is escaped, files appear whole, and the colours can be told apart. */
+/* HTML pages: the writer escapes text from outside, never leaves a half-written file, and uses colours with
+ * enough contrast in light and dark. */
 #include "launch/show/html.h"
 
 #include "core/base/alloc.h"
