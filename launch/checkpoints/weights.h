@@ -59,9 +59,4 @@ void dt_weights_config_text(const dt_options *trained, char out[DT_WEIGHTS_CONFI
 dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
                             const dt_weights_export_options *options, dt_error *err);
 
-/* Check before a training that a file can be written at `path`, by a trial beside it (io/trial.h).
- * DT_ERR_USAGE: it names a folder, or there is no such folder; DT_ERR_IO: the disk refuses, or the name is
- * too long. The message begins with the name of the option. */
-dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err);
-
 #endif

@@ -7,32 +7,13 @@
 #include "core/base/units.h"
 #include "core/checkpoint/state_check.h"
 #include "io/class_names_json.h"
-#include "io/durable.h"
-#include "io/trial.h"
 #include "io/weights/safetensors.h"
 #include "launch/checkpoints/weights_internal.h"
 #include "layers/half.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
-{
-    char folder[1100];
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
-             slash ? path : ".");
-    if (dt_durable_is_folder(path))
-        return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
-    if (access(folder, W_OK) != 0)
-        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
-                       strerror(errno));
-    dt_status status = dt_trial_file(path, err);
-    return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s", option);
-}
 
 void dt_weights_config_text(const dt_options *trained, char out[DT_WEIGHTS_CONFIG_BYTES])
 {

@@ -5,7 +5,6 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/collective/agreement.h"
-#include "launch/checkpoints/weights.h"
 #include "launch/commands/bench_report.h"
 #include "launch/commands/commands.h"
 #include "launch/show/output.h"
@@ -101,7 +100,7 @@ static dt_status run(dt_options *options, dt_session *s, dt_error *err)
     dt_bench_figures_init(&figures);
     parts = (dt_bench_parts){.session = s, .options = options};
     if (s->comm->rank == 0 && options->output[0])
-        status = dt_weights_check_writable("output", options->output, err);
+        status = dt_output_check_writable("output", options->output, err);
     DT_TRY(dt_agree(s->comm, status, err));
     if (s->comm->rank == 0)
         warn_if_busy(s);

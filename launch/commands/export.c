@@ -6,6 +6,7 @@
 #include "launch/checkpoints/reader.h"
 #include "launch/checkpoints/weights.h"
 #include "launch/commands/commands.h"
+#include "launch/show/output.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +74,7 @@ dt_status dt_command_export(int argc, char **argv, dt_session *session, dt_error
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (!options.output[0])
         return dt_fail(err, DT_ERR_USAGE, "--output is missing: the .safetensors file to write");
-    DT_TRY(dt_weights_check_writable("output", options.output, err));
+    DT_TRY(dt_output_check_writable("output", options.output, err));
     DT_TRY(dt_checkpoints_open(options.arguments[0], &g, err));
     dt_status status = dt_checkpoints_newest_whole(&g, options.step, &reader, err);
     if (status == DT_OK)

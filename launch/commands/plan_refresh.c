@@ -4,7 +4,6 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
-#include "launch/checkpoints/weights.h"
 #include "launch/cloud/aws_prices.h"
 #include "launch/commands/plan_aws.h"
 #include "launch/show/output.h"
@@ -285,7 +284,7 @@ dt_status dt_plan_refresh_prices(const dt_catalog *catalog, const char *const *t
         DT_TRY(dt_catalog_get_instance(catalog, types[i], "--types", &instance, err));
     if (dt_aws_why_not())
         return dt_fail(err, DT_ERR_UNSUPPORTED, "--refresh-prices: %s", dt_aws_why_not());
-    DT_TRY(dt_weights_check_writable("refresh-prices", path, err));
+    DT_TRY(dt_output_check_writable("refresh-prices", path, err));
     const char **own_types = types ? NULL : all_types(catalog);
     const char **own_regions = regions ? NULL : all_regions(catalog);
     refresh r = {

@@ -26,6 +26,7 @@
 #include "launch/run/run_folder.h"
 #include "launch/show/console.h"
 #include "launch/show/layer_times.h"
+#include "launch/show/output.h"
 #include "launch/show/table.h"
 #include "launch/stop/events.h"
 #include "layers/registry.h"
@@ -91,7 +92,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     const dt_options *o = &t->options;
     dt_status status = DT_OK;
     if (s->comm->rank == 0 && o->export_to[0])
-        status = dt_weights_check_writable("export", o->export_to, err);
+        status = dt_output_check_writable("export", o->export_to, err);
     if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(o))
         status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));

@@ -19,7 +19,7 @@ enum { MOST_REGIONS = 64 };
 
 const char *dt_purchase_name(dt_purchase purchase)
 {
-    static const char *const names[] = {"on demand", "spot", "mixed", "here"};
+    static const char *const names[] = {"on demand", "spot", "mixed"};
     return names[purchase];
 }
 

@@ -20,10 +20,9 @@
 typedef enum dt_purchase {
     DT_PURCHASE_ON_DEMAND,
     DT_PURCHASE_SPOT,
-    DT_PURCHASE_MIXED, /* spot, and on demand from the last moment at which --deadline still holds */
-    DT_PURCHASE_OWNED  /* --here: this machine; region "here", price NULL or what the user says it costs */
+    DT_PURCHASE_MIXED /* spot, and on demand from the last moment at which --deadline still holds */
 } dt_purchase;
-const char *dt_purchase_name(dt_purchase purchase); /* "on demand", "spot", "mixed", "here" */
+const char *dt_purchase_name(dt_purchase purchase); /* "on demand", "spot", "mixed" */
 
 /* What dollars are for; each a mean, in USD. They add up to usd_mean. */
 typedef enum dt_cost_part {

@@ -3,9 +3,14 @@
 #include "core/base/alloc.h"
 #include "core/base/printable.h"
 #include "core/base/utf8.h"
+#include "io/durable.h"
+#include "io/trial.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 void dt_output_line(FILE *stream, const char *format, ...)
 {
@@ -55,4 +60,19 @@ dt_status dt_output_json(const json_t *value, FILE *stream, dt_error *err)
     dt_status status = print_text(json, stream, err);
     free(json);
     return status;
+}
+
+dt_status dt_output_check_writable(const char *option, const char *path, dt_error *err)
+{
+    char folder[1100];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+             slash ? path : ".");
+    if (dt_durable_is_folder(path))
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
+    if (access(folder, W_OK) != 0)
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
+                       strerror(errno));
+    dt_status status = dt_trial_file(path, err);
+    return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s", option);
 }

@@ -1,4 +1,5 @@
-/* output.h: lines and JSON on stdout, with texts from outside made printable (core/base/printable.h).
+/* output.h: lines and JSON on stdout, with texts from outside made printable (core/base/printable.h); and
+ * whether a command can write the file that its user has named.
  *
  *   dt_output_line(stdout, "%s holds %d images", folder, n);
  *   json_array_append_new(names, dt_output_text(name));
@@ -23,5 +24,10 @@ json_t *dt_output_text(const char *text);
 /* Print a JSON value (borrowed; NULL: out of memory while it was made) in ASCII, where other characters are
  * \uXXXX, and a newline. DT_ERR_MEMORY, DT_ERR_IO. */
 dt_status dt_output_json(const json_t *value, FILE *stream, dt_error *err);
+
+/* Check before the work that a file can be written at `path`, by a trial beside it (io/trial.h).
+ * DT_ERR_USAGE: it names a folder, or there is no such folder; DT_ERR_IO: the disk refuses, or the name is
+ * too long. The message begins with the name of the option. */
+dt_status dt_output_check_writable(const char *option, const char *path, dt_error *err);
 
 #endif

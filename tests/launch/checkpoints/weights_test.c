@@ -257,18 +257,6 @@ static void a_head_that_lacks_a_tensor_is_not_loaded_in_part(void)
     dt_net_destroy(net);
 }
 
-static void an_unwritable_path_is_refused_early(void)
-{
-    DT_CHECK_INT(
-        dt_weights_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err),
-        DT_OK);
-    DT_CHECK_INT(dt_weights_check_writable("export", "w.safetensors", &err), DT_OK);
-    DT_CHECK_INT(dt_weights_check_writable("export", dt_test_temp_dir(), &err), DT_ERR_USAGE);
-    DT_CHECK_INT(dt_weights_check_writable("export", "/nowhere/w.safetensors", &err), DT_ERR_USAGE);
-    DT_CHECK_STR(err.message,
-                 "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
-}
-
 static char warnings[1024];
 
 static void collect(void *context, dt_log_level level, const char *line)
@@ -362,7 +350,6 @@ static const dt_test tests[] = {
     DT_TEST(weights_of_another_network_are_refused_with_the_tensors_name),
     DT_TEST(a_new_head_keeps_its_initialisation),
     DT_TEST(a_head_that_lacks_a_tensor_is_not_loaded_in_part),
-    DT_TEST(an_unwritable_path_is_refused_early),
     DT_TEST(fp16_is_rounded_and_values_that_are_too_large_are_counted),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };

@@ -103,9 +103,22 @@ static void a_stream_that_fails_is_an_error(void)
     fclose(full);
 }
 
+static void an_unwritable_path_is_refused_early(void)
+{
+    dt_error err = {0};
+    DT_CHECK_INT(
+        dt_output_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err),
+        DT_OK);
+    DT_CHECK_INT(dt_output_check_writable("export", "w.safetensors", &err), DT_OK);
+    DT_CHECK_INT(dt_output_check_writable("export", dt_test_temp_dir(), &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_output_check_writable("export", "/nowhere/w.safetensors", &err), DT_ERR_USAGE);
+    DT_CHECK_STR(err.message,
+                 "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
+}
+
 static const dt_test tests[] = {
     DT_TEST(lines_of_any_length_are_whole),          DT_TEST(lines_are_made_printable_whole),
     DT_TEST(out_of_memory_the_beginning_is_printed), DT_TEST(json_is_ascii_and_keeps_bytes_that_are_not_utf8),
-    DT_TEST(a_stream_that_fails_is_an_error),
+    DT_TEST(a_stream_that_fails_is_an_error),        DT_TEST(an_unwritable_path_is_refused_early),
 };
 DT_TEST_MAIN("launch/show/output", tests)
