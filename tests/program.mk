@@ -67,6 +67,7 @@ PROGRAM_FILES += tests/program/hosts.sh
 PROGRAM_FILES += tests/program/imds_server.py
 PROGRAM_FILES += tests/program/parity_torch.py
 PROGRAM_FILES += tests/program/plan_page_check.py
+PROGRAM_FILES += tests/program/s3_server.py
 PROGRAM_FILES += tests/gpu/bundle.sh
 PROGRAM_FILES += tests/gpu/first_hour.sh
 PROGRAM_FILES += tests/mutations/comm.txt

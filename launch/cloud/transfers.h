@@ -35,8 +35,8 @@ typedef struct dt_transfer dt_transfer;
 
 /* Zeros are the defaults in brackets. */
 typedef struct dt_transfers_options {
-    int min_connections, max_connections; /* [1, 64]; equal: the number does not change */
-    int first_connections;                /* [8] */
+    int min_connections, max_connections; /* [1, 128]; equal: the number does not change */
+    int first_connections;                /* [16] */
     int max_tries;     /* [8] in a row without a byte that was new; then the transfer has failed */
     double wait_s;     /* [0.2] the longest wait before the first repetition */
     double max_wait_s; /* [20] the longest wait before any */
@@ -102,7 +102,8 @@ struct dt_transfer {
     const char *url;  /* used if prepare is NULL */
     dt_transfer_kind kind;
     int64_t offset, bytes;
-    char *buffer; /* of `bytes` bytes; HEAD: NULL */
+    char *buffer;           /* of `bytes` bytes; HEAD: NULL */
+    bool follows_redirects; /* to other addresses; not with sigv4 */
     dt_transfer_prepare *prepare;
     dt_transfer_judge *judge;
     dt_transfer_done *done;
