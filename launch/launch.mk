@@ -187,6 +187,7 @@ launch_SOURCES += launch/options/parse.c
 launch_SOURCES += launch/options/suggest.c
 launch_SOURCES += launch/options/suggest.h
 launch_SOURCES += launch/options/table.c
+launch_SOURCES += launch/options/table_cloud.h
 launch_SOURCES += launch/options/value.c
 launch_SOURCES += launch/run/checkpoint_folders.c
 launch_SOURCES += launch/run/checkpoint_folders.h

@@ -32,9 +32,10 @@
 #define DT_COMMAND_EXPORT 16U
 #define DT_COMMAND_PLAN 32U
 #define DT_COMMAND_BENCH 64U
+#define DT_COMMAND_CLUSTER 256U
 
 #define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
-#define DT_OPTIONS_MAX 128 /* rows of the table, at most */
+#define DT_OPTIONS_MAX 192 /* rows of the table, at most */
 #define DT_OPTION_WORDS 4  /* words that a number accepts, at most */
 /* dt_option.max of a number without a limit; the largest of libconfig's plain integers */
 #define DT_OPTION_NO_LIMIT 2147483647.0
@@ -59,6 +60,15 @@ typedef enum dt_precision {
 } dt_precision;
 #define DT_MTTI_TRACES (-1.0) /* dt_config.mtti_h of `dtrain plan`: published traces */
 typedef enum dt_assume_kind { DT_ASSUME_TODAY, DT_ASSUME_SEED } dt_assume_kind;
+typedef enum dt_plan_choice {
+    DT_PLAN_CHOICE_AUTO,
+    DT_PLAN_CHOICE_CHEAPEST,
+    DT_PLAN_CHOICE_FASTEST,
+    DT_PLAN_CHOICE_BEST_VALUE,
+    DT_PLAN_CHOICE_IN_DEADLINE,
+    DT_PLAN_CHOICE_IN_BUDGET
+} dt_plan_choice;
+typedef enum dt_buy_kind { DT_BUY_AUTO, DT_BUY_BOTH, DT_BUY_SPOT, DT_BUY_ON_DEMAND } dt_buy_kind;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
 
 /* The values of all options, and where each came from (by row of the table). */
@@ -112,16 +122,27 @@ typedef struct dt_options {
     char url[DT_PATH_BYTES];         /* bench: what to download, or "" */
     int64_t images;                  /* plan: of the training set; 0: those of --data, or ImageNet's */
     char data_bytes[64];             /* plan: as given, "144G"; "": of --data, or ImageNet's */
-    char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan: as given, with commas; "": all */
+    char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan, cluster: as given, with commas; "": all */
     char nodes[256];                                   /* plan: as given, "1,2,4"; "": by max_nodes */
     int64_t max_nodes;                                 /* plan */
-    double deadline_s, budget_usd;                     /* plan; 0: none */
+    double deadline_s, budget_usd;                     /* plan; budget_usd also cluster; 0: none */
     double startup_s;                                  /* plan: of each start; 0: estimated */
     dt_assume_kind assume;                             /* plan */
     bool markdown, here, check;                        /* plan */
     char html[DT_PATH_BYTES];                          /* plan: the page to write, or "" */
     char refresh_prices[DT_PATH_BYTES];                /* plan: the file to write, or "" */
     char instances_file[DT_PATH_BYTES], prices_file[DT_PATH_BYTES], rates_file[DT_PATH_BYTES]; /* plan */
+    char plan_file[DT_PATH_BYTES];      /* cluster: what `dtrain plan --json` printed, or "" */
+    dt_plan_choice choice;              /* cluster: of plan_file */
+    char region[64], zone[64];          /* cluster; "": of plan_file */
+    char bucket[256], key[256];         /* cluster */
+    int64_t cluster_nodes;              /* cluster; 0: of plan_file, or 1 */
+    dt_buy_kind buy;                    /* cluster */
+    char subnet[64], head_subnet[64];   /* cluster; "" */
+    char create_network[DT_PATH_BYTES]; /* cluster: the template to write, or "" */
+    char cluster_name[128], head_type[64], ssh_from[64]; /* cluster */
+    int64_t shared_gb, fsx_gb;                           /* cluster: GiB; fsx_gb 0: none */
+    char source[DT_PATH_BYTES];                          /* cluster: of dtrain, or "" */
     int64_t step;                                    /* export: the checkpoint; -1: the newest whole one */
     bool fp16, ema;                                  /* export: in float16; the running averages */
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */

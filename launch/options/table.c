@@ -15,6 +15,7 @@
 #define EXPORT DT_COMMAND_EXPORT
 #define BENCH DT_COMMAND_BENCH
 #define PLAN DT_COMMAND_PLAN
+#define CLUSTER DT_COMMAND_CLUSTER
 
 /* The choices, in the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
@@ -27,6 +28,9 @@ static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
 static const char *const spots[] = {"auto", "imds", "off", NULL};
 static const char *const optimizers[] = {"sgd", "lars", NULL};
 static const char *const assumptions[] = {"today", "seed", NULL};
+static const char *const plan_choices[] = {"auto",        "cheapest",  "fastest", "best-value",
+                                           "in-deadline", "in-budget", NULL};
+static const char *const buys[] = {"auto", "both", "spot", "on-demand", NULL};
 static const char *const lars_forms[] = {"paper", "torch", NULL};
 
 static const char *const *archs_or_auto(void)
@@ -257,52 +261,7 @@ static const dt_option table[] = {
     {ROW("log-every", "SECONDS", BOTH, RUN, REAL, log_every_s), .min = 0, .max = 86400, .by_default = "5",
      .per_rank = true, .help = "seconds between progress lines if stderr is not a terminal"},
 
-    {ROW("mtti", "HOURS", PLAN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
-     .words = {{"calm", 24}, {"normal", 8}, {"hard", 3}, {"traces", (int64_t)DT_MTTI_TRACES}},
-     .by_default = "traces",
-     .help = "mean time between interruptions of spot instances. calm: 24; normal: 8; hard: 3; traces: up "
-             "and down times as heavy-tailed as in published traces of 2023, 3.1 hours on average"},
-    {ROW("types", "TYPE,...", PLAN, RUN, PATH, types), .by_default = "",
-     .help = "instance types to choose from. If not given: all of instances.json"},
-    {ROW("regions", "REGION,...", PLAN, RUN, PATH, regions), .by_default = "",
-     .help = "regions to choose from. If not given: all of prices.json"},
-    {ROW("max-nodes", "N", PLAN, RUN, INT, max_nodes), .min = 1, .max = 512, .by_default = "1",
-     .help = "the most nodes of a choice; 1, 2, 4, ... are tried"},
-    {ROW("nodes", "N,...", PLAN, RUN, PATH, nodes), .by_default = "",
-     .help =
-         "plan for these numbers of nodes, such as 1,2,4,16, and show how each type scales: step, sums of "
-         "gradients, stragglers, start, checkpoint. If not given: by --max-nodes"},
-    {ROW("deadline", "DURATION", PLAN, RUN, DURATION, deadline_s), .by_default = "0",
-     .help = "when the training must be done: 12h, 2d. Adds rows that change from spot to on demand where "
-             "the deadline would not hold otherwise. 0: none"},
-    {ROW("budget", "USD", PLAN, RUN, REAL, budget_usd), .min = 0, .max = 1e9, .above_min = true,
-     .words = {{"none", 0}}, .by_default = "none", .help = "what the training may cost"},
-    {ROW("startup", "DURATION", PLAN, RUN, DURATION, startup_s), .by_default = "0",
-     .help = "from the start of an instance to the first step, for every type. 0: estimated from the boot, "
-             "the copy of the data over the type's network, and tuning"},
-    {ROW("assume", "WHAT", PLAN, RUN, CHOICE, assume), .choices = assumptions, .by_default = "today",
-     .help = "seed: show the table that this project started from, by its own hours and prices, beside "
-             "today's figures, and why they differ"},
-    {ROW("here", NULL, PLAN, RUN, FLAG, here), .by_default = "no",
-     .help = "plan for the machine that dtrain bench has measured, whose file --rates names: how long start, "
-             "steps, evaluations and checkpoints take there, and what a stop adds"},
-    {ROW("markdown", NULL, PLAN, RUN, FLAG, markdown), .by_default = "no",
-     .help = "print the table as Markdown"},
-    {ROW("html", "FILE", PLAN, RUN, PATH, html), .by_default = "",
-     .help = "write a page with charts too, which needs nothing from outside"},
-    {ROW("refresh-prices", "FILE", PLAN, RUN, PATH, refresh_prices), .by_default = "",
-     .help = "ask AWS for today's prices of --types in --regions, write them to this file for --prices, show "
-             "what changed, and stop. Needs credentials, as the AWS command line does"},
-    {ROW("check", NULL, PLAN, RUN, FLAG, check), .by_default = "no",
-     .help = "ask AWS whether the account may start what is recommended: the type in that place, the quota, "
-             "the role for spot. Needs credentials"},
-    {ROW("instances", "FILE", PLAN, RUN, PATH, instances_file), .by_default = "",
-     .help = "instance types that are added to the built-in ones, or change them; "
-             "share/dtrain/instances.json shows the format"},
-    {ROW("prices", "FILE", PLAN, RUN, PATH, prices_file), .by_default = "",
-     .help = "prices that are added to the built-in ones, or change them"},
-    {ROW("rates", "FILE", PLAN, RUN, PATH, rates_file), .by_default = "",
-     .help = "images per second that are added to the built-in ones, or change them"},
+#include "launch/options/table_cloud.h"
 
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
      .help = "read every byte: check the hash of each shard, and that HDF5 can read it"},
@@ -313,6 +272,8 @@ static const dt_option table[] = {
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
+    {ROW("output", "FILE", CLUSTER, RUN, PATH, output), .by_default = "cluster.yaml",
+     .help = "the ParallelCluster configuration to write; dtrain-bootstrap.sh goes beside it"},
     {ROW("output", "FILE", BENCH, RUN, PATH, output), .by_default = "",
      .help = "write the figures to this file, for --rates of dtrain plan. If not given: none"},
     {ROW("seconds", "SECONDS", BENCH, RUN, REAL, seconds), .min = 0.1, .max = 3600, .by_default = "10",

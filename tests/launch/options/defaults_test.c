@@ -15,6 +15,7 @@
 #define EXPORT DT_COMMAND_EXPORT
 #define BENCH DT_COMMAND_BENCH
 #define PLAN DT_COMMAND_PLAN
+#define CLUSTER DT_COMMAND_CLUSTER
 
 /* flags of a row */
 #define ABOVE_MIN 1U
@@ -109,11 +110,31 @@ static const expected table[] = {
     ROW("mtti", PLAN, REAL, config.mtti_h, "traces", LIMITS(0, 1000000), FLAGS(ABOVE_MIN),
         .words = {{"calm", 24}, {"normal", 8}, {"hard", 3}, {"traces", -1}}),
     ROW("types", PLAN, PATH, types, ""),
+    ROW("plan", CLUSTER, PATH, plan_file, ""),
+    ROW("choice", CLUSTER, CHOICE, choice, "auto",
+        CHOICES("auto,cheapest,fastest,best-value,in-deadline,in-budget")),
+    ROW("types", CLUSTER, PATH, types, ""),
+    ROW("region", CLUSTER, PATH, region, ""),
+    ROW("zone", CLUSTER, PATH, zone, ""),
+    ROW("bucket", CLUSTER, PATH, bucket, ""),
+    ROW("key", CLUSTER, PATH, key, ""),
+    ROW("nodes", CLUSTER, INT, cluster_nodes, "auto", LIMITS(1, 512), WORD("auto", 0)),
+    ROW("buy", CLUSTER, CHOICE, buy, "auto", CHOICES("auto,both,spot,on-demand")),
+    ROW("subnet", CLUSTER, PATH, subnet, ""),
+    ROW("head-subnet", CLUSTER, PATH, head_subnet, ""),
+    ROW("create-network", CLUSTER, PATH, create_network, ""),
+    ROW("name", CLUSTER, PATH, cluster_name, "dtrain"),
+    ROW("head-type", CLUSTER, PATH, head_type, "c6i.xlarge"),
+    ROW("ssh-from", CLUSTER, PATH, ssh_from, "0.0.0.0/0"),
+    ROW("shared-gb", CLUSTER, INT, shared_gb, "100", LIMITS(20, 16384)),
+    ROW("fsx-gb", CLUSTER, INT, fsx_gb, "0", LIMITS(0, 1000000)),
+    ROW("source", CLUSTER, PATH, source, ""),
     ROW("regions", PLAN, PATH, regions, ""),
     ROW("max-nodes", PLAN, INT, max_nodes, "1", LIMITS(1, 512)),
     ROW("nodes", PLAN, PATH, nodes, ""),
     ROW("deadline", PLAN, DURATION, deadline_s, "0"),
     ROW("budget", PLAN, REAL, budget_usd, "none", LIMITS(0, 1e9), FLAGS(ABOVE_MIN), WORD("none", 0)),
+    ROW("budget", CLUSTER, REAL, budget_usd, "none", LIMITS(0, 1e9), FLAGS(ABOVE_MIN), WORD("none", 0)),
     ROW("startup", PLAN, DURATION, startup_s, "0"),
     ROW("assume", PLAN, CHOICE, assume, "today", CHOICES("today,seed")),
     ROW("here", PLAN, FLAG, here, "no"),
@@ -121,13 +142,14 @@ static const expected table[] = {
     ROW("html", PLAN, PATH, html, ""),
     ROW("refresh-prices", PLAN, PATH, refresh_prices, ""),
     ROW("check", PLAN, FLAG, check, "no"),
-    ROW("instances", PLAN, PATH, instances_file, ""),
-    ROW("prices", PLAN, PATH, prices_file, ""),
+    ROW("instances", PLAN | CLUSTER, PATH, instances_file, ""),
+    ROW("prices", PLAN | CLUSTER, PATH, prices_file, ""),
     ROW("rates", PLAN, PATH, rates_file, ""),
     ROW("verify", INSPECT, FLAG, verify, "no"),
     ROW("diff", INSPECT, FLAG, diff, "no"),
     ROW("json", INSPECT | PLAN, FLAG, json, "no"),
     ROW("output", EXPORT, PATH, output, ""),
+    ROW("output", CLUSTER, PATH, output, "cluster.yaml"),
     ROW("output", BENCH, PATH, output, ""),
     ROW("seconds", BENCH, REAL, seconds, "10", LIMITS(0.1, 3600)),
     ROW("url", BENCH, PATH, url, ""),
@@ -185,7 +207,7 @@ static void each_option_belongs_to_its_commands(void)
     for (int i = 0; i < N; i++) {
         const int row = product_row(&table[i]);
         DT_REQUIRE_MSG(row >= 0, "%s", table[i].name);
-        for (unsigned command = 1; command <= BENCH; command *= 2)
+        for (unsigned command = 1; command <= CLUSTER; command *= 2)
             DT_CHECK_MSG((dt_options_find(table[i].name, command) == row) == !!(table[i].commands & command),
                          "--%s, command %u", table[i].name, command);
     }
@@ -214,7 +236,7 @@ static void each_option_has_its_default_in_each_command(void)
         const expected *e = &table[i];
         char text[DT_PATH_BYTES];
         DT_CHECK_STR(dt_options_at(product_row(e))->by_default, e->by_default);
-        for (unsigned command = 1; command <= BENCH; command *= 2) {
+        for (unsigned command = 1; command <= CLUSTER; command *= 2) {
             if (!(e->commands & command))
                 continue;
             memset(&options, 0x55, sizeof options);
@@ -281,6 +303,10 @@ static void choices_and_words_have_their_values(void)
     DT_CHECK(DT_INPUT_LOADER == 0 && DT_INPUT_SYNTHETIC == 1);
     DT_CHECK(DT_AUGMENT_STANDARD == 0 && DT_AUGMENT_NONE == 1);
     DT_CHECK(DT_AUTOTUNE_FULL == 0 && DT_AUTOTUNE_HEURISTIC == 1 && DT_AUTOTUNE_OFF == 2);
+    DT_CHECK(DT_PLAN_CHOICE_AUTO == 0 && DT_PLAN_CHOICE_CHEAPEST == 1 && DT_PLAN_CHOICE_FASTEST == 2 &&
+             DT_PLAN_CHOICE_BEST_VALUE == 3 && DT_PLAN_CHOICE_IN_DEADLINE == 4 &&
+             DT_PLAN_CHOICE_IN_BUDGET == 5);
+    DT_CHECK(DT_BUY_AUTO == 0 && DT_BUY_BOTH == 1 && DT_BUY_SPOT == 2 && DT_BUY_ON_DEMAND == 3);
     DT_CHECK(DT_SPOT_AUTO == 0 && DT_SPOT_IMDS == 1 && DT_SPOT_OFF == 2);
 }
 
