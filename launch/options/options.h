@@ -60,14 +60,14 @@ typedef enum dt_precision {
 } dt_precision;
 #define DT_MTTI_TRACES (-1.0) /* dt_config.mtti_h of `dtrain plan`: published traces */
 typedef enum dt_assume_kind { DT_ASSUME_TODAY, DT_ASSUME_SEED } dt_assume_kind;
-typedef enum dt_plan_choice {
-    DT_PLAN_CHOICE_AUTO,
-    DT_PLAN_CHOICE_CHEAPEST,
-    DT_PLAN_CHOICE_FASTEST,
-    DT_PLAN_CHOICE_BEST_VALUE,
-    DT_PLAN_CHOICE_IN_DEADLINE,
-    DT_PLAN_CHOICE_IN_BUDGET
-} dt_plan_choice;
+typedef enum dt_cluster_choice {
+    DT_CLUSTER_CHOICE_AUTO,
+    DT_CLUSTER_CHOICE_CHEAPEST,
+    DT_CLUSTER_CHOICE_FASTEST,
+    DT_CLUSTER_CHOICE_BEST_VALUE,
+    DT_CLUSTER_CHOICE_IN_DEADLINE,
+    DT_CLUSTER_CHOICE_IN_BUDGET
+} dt_cluster_choice;
 typedef enum dt_buy_kind { DT_BUY_AUTO, DT_BUY_BOTH, DT_BUY_SPOT, DT_BUY_ON_DEMAND } dt_buy_kind;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
 
@@ -133,7 +133,7 @@ typedef struct dt_options {
     char refresh_prices[DT_PATH_BYTES];                /* plan: the file to write, or "" */
     char instances_file[DT_PATH_BYTES], prices_file[DT_PATH_BYTES], rates_file[DT_PATH_BYTES]; /* plan */
     char plan_file[DT_PATH_BYTES];      /* cluster: what `dtrain plan --json` printed, or "" */
-    dt_plan_choice choice;              /* cluster: of plan_file */
+    dt_cluster_choice choice;           /* cluster: of plan_file */
     char region[64], zone[64];          /* cluster; "": of plan_file */
     char bucket[256], key[256];         /* cluster */
     int64_t cluster_nodes;              /* cluster; 0: of plan_file, or 1 */

@@ -1,6 +1,7 @@
 /* table_cloud.h: rows of the options of `dtrain plan` and `dtrain cluster` alone. table.c includes them into
  * its table, among the options of the run. */
-/* clang-format off: it takes the rows for statements */
+/* Formatted by hand: clang-format takes these rows for statements. */
+/* clang-format off */
 
     {ROW("mtti", "HOURS", PLAN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
      .words = {{"calm", 24}, {"normal", 8}, {"hard", 3}, {"traces", (int64_t)DT_MTTI_TRACES}},
