@@ -9,6 +9,7 @@
 #include "launch/hardware/transports.h"
 #include "launch/options/suggest.h"
 #include "launch/show/console.h"
+#include "launch/stop/exit_report.h"
 #include "launch/stop/signals.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static const struct {
     {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
     {"export", dt_command_export, true},       {"info", dt_command_info, false},
     {"bench", dt_command_bench, true},         {"plan", dt_command_plan, false},
-    {"demo-data", dt_command_demo_data, true},
+    {"demo-data", dt_command_demo_data, true}, {"where", dt_command_where, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -144,12 +145,15 @@ int main(int argc, char **argv)
         err.shared && status != DT_ERR_COMM && status != DT_ERR_PEER && status != DT_ERR_TIMEOUT;
     if (status != DT_OK && !shared && session.comm && session.comm->size > 1) {
         dt_console_fail_here(&err);
+        dt_exit_report(code);
         session.comm->ops->abort(session.comm, code);
     }
     if (status != DT_OK)
         dt_console_fail(&err);
     dt_session_close(&session);
     dt_start_watch_destroy(session.watch);
+    if (env.rank == 0)
+        dt_exit_report(code);
     if (dt_waits_has_left_threads()) {
         fflush(NULL);
         _exit(code);

@@ -14,7 +14,7 @@
 typedef dt_status dt_command(int argc, char **argv, dt_session *session, dt_error *err);
 
 dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect,
-    dt_command_export, dt_command_bench, dt_command_plan;
+    dt_command_export, dt_command_bench, dt_command_plan, dt_command_where;
 
 /* Ends the help of `train`, which is the program's own. */
 #define DT_COMMANDS_DOC                                                                                      \

@@ -15,7 +15,8 @@
 static const struct {
     const char *system, *id, *n_restarts;
 } systems[] = {
-    {"Slurm", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"}, /* not set before the first restart */
+    {"dtrain-run", "DTRAIN_RUN_ID", "DTRAIN_RUN_START"}, /* it restarts within the others' jobs, too */
+    {"Slurm", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"},    /* not set before the first restart */
     {"AWS Batch", "AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ATTEMPT"},
 };
 

@@ -1,5 +1,6 @@
 /* job.h: the batch job that this process is a part of, and how often the batch system has restarted it.
- * Slurm's and AWS Batch's jobs keep their number when they are requeued or retried.
+ * Slurm's and AWS Batch's jobs keep their number when they are requeued or retried, and dtrain-run's when it
+ * starts a training again.
  *
  *   dt_job job;
  *   dt_job_read(&job);                                       "Slurm job 123", restart 0
@@ -21,7 +22,8 @@ typedef struct dt_job {
     int64_t n_restarts;
 } dt_job;
 
-/* Read the environment: SLURM_JOB_ID and SLURM_RESTART_COUNT, AWS_BATCH_JOB_ID and AWS_BATCH_JOB_ATTEMPT. */
+/* Read the environment: DTRAIN_RUN_ID and DTRAIN_RUN_START, SLURM_JOB_ID and SLURM_RESTART_COUNT,
+ * AWS_BATCH_JOB_ID and AWS_BATCH_JOB_ATTEMPT; the first of these pairs counts. */
 void dt_job_read(dt_job *job);
 
 /* Write the job to a file, durably. DT_ERR_IO. */

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/ticker.h"
 #include "core/base/waits.h"
+#include "launch/stop/exit_report.h"
 #include "launch/stop/signals.h"
 
 #include <math.h>
@@ -49,6 +50,8 @@ static void leave(const dt_start_watch *w, const char *why, dt_status status)
     else
         snprintf(line, sizeof line, "%s", why);
     print(w, line);
+    if (w->prints)
+        dt_exit_report(dt_status_exit_code(status));
     _exit(dt_status_exit_code(status));
 }
 

@@ -1,0 +1,3 @@
+# launch/deploy/: scripts and templates, no C. Scripts that users call go to bin; templates to share/dtrain, in folders of the same names.
+dist_bin_SCRIPTS = launch/deploy/dtrain-run
+EXTRA_DIST += launch/deploy/README.md
