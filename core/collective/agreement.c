@@ -163,30 +163,49 @@ static dt_status describe_difference(const char *field, const char *values, cons
     return dt_fail_shared(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
 }
 
-dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_error *err)
+/* Collect a field's values of all ranks, which are not all the same, for the message. */
+static dt_status report_difference(dt_comm *comm, const char *field, const char *value, dt_error *err)
 {
-    size_t bytes = (size_t)n * VALUE_BYTES, size = (size_t)comm->size;
-    char *mine = dt_calloc((size_t)n, VALUE_BYTES), *all = dt_alloc(bytes * size);
-    char *column = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * HOST_BYTES);
-    dt_status status = mine && all && column && hosts
-                           ? DT_OK
-                           : dt_fail_memory(err, bytes * size, "comparing options between ranks");
+    const size_t size = (size_t)comm->size;
+    char *values = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * HOST_BYTES);
+    dt_status status = values && hosts ? DT_OK
+                                       : dt_fail_memory(err, size * (VALUE_BYTES + HOST_BYTES),
+                                                        "a value that differs between ranks");
     status = dt_agree(comm, status, err);
-    for (int64_t i = 0; status == DT_OK && i < n; i++)
-        snprintf(mine + i * VALUE_BYTES, VALUE_BYTES, "%s", fields[i].value);
     if (status == DT_OK)
         status = comm->ops->all_gather(comm, comm->host, HOST_BYTES, hosts, err);
     if (status == DT_OK)
-        status = comm->ops->all_gather(comm, mine, (int64_t)bytes, all, err);
-    for (int64_t i = 0; status == DT_OK && i < n; i++) {
-        for (size_t r = 0; r < size; r++)
-            memcpy(column + r * VALUE_BYTES, all + r * bytes + (size_t)i * VALUE_BYTES, VALUE_BYTES);
-        if (count_ranks(column, comm->size, column) != comm->size)
-            status = describe_difference(fields[i].field, column, hosts, comm->size, err);
-    }
-    dt_free(mine);
-    dt_free(all);
-    dt_free(column);
+        status = comm->ops->all_gather(comm, value, VALUE_BYTES, values, err);
+    if (status == DT_OK)
+        status = describe_difference(field, values, hosts, comm->size, err);
+    dt_free(values);
     dt_free(hosts);
+    return status;
+}
+
+/* Every rank compares its values with rank 0's: time and memory do not grow with the number of ranks. */
+dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_error *err)
+{
+    const size_t bytes = (size_t)n * VALUE_BYTES;
+    char *mine = dt_calloc((size_t)n, VALUE_BYTES), *first = dt_calloc((size_t)n, VALUE_BYTES);
+    int64_t differs = 0; /* the first field that differs */
+    dt_status status =
+        mine && first ? DT_OK : dt_fail_memory(err, 2 * bytes, "comparing values between ranks");
+    status = dt_agree(comm, status, err);
+    if (status == DT_OK) {
+        for (int64_t i = 0; i < n; i++)
+            snprintf(mine + i * VALUE_BYTES, VALUE_BYTES, "%s", fields[i].value);
+        memcpy(first, mine, bytes);
+        status = comm->ops->broadcast(comm, first, (int64_t)bytes, 0, err);
+    }
+    if (status == DT_OK) {
+        while (differs < n && strcmp(mine + differs * VALUE_BYTES, first + differs * VALUE_BYTES) == 0)
+            differs++;
+        status = comm->ops->all_reduce(comm, &differs, 1, DT_I64, DT_REDUCE_MIN, err);
+    }
+    if (status == DT_OK && differs < n)
+        status = report_difference(comm, fields[differs].field, mine + differs * VALUE_BYTES, err);
+    dt_free(mine);
+    dt_free(first);
     return status;
 }
