@@ -218,8 +218,16 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
 typedef struct rank_row {
     char host[64], device[128];
     int64_t n_threads, n_workers;
-    dt_settings settings;
 } rank_row;
+
+/* Of more ranks than this, a host's ranks that are alike share a row. */
+#define MOST_SINGLE_ROWS 32
+
+static bool are_alike(const rank_row *a, const rank_row *b)
+{
+    return strcmp(a->host, b->host) == 0 && strcmp(a->device, b->device) == 0 &&
+           a->n_threads == b->n_threads && a->n_workers == b->n_workers;
+}
 
 static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
 {
@@ -230,9 +238,14 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
     dt_table_align_right(table, 3);
     dt_table_align_right(table, 4);
     dt_status status = DT_OK;
-    for (int r = 0; r < n && status == DT_OK; r++) {
-        char rank[16], threads[24], workers[24];
-        snprintf(rank, sizeof rank, "%d", r);
+    for (int r = 0, next; r < n && status == DT_OK; r = next) {
+        char rank[32], threads[24], workers[24];
+        for (next = r + 1; n > MOST_SINGLE_ROWS && next < n && are_alike(&rows[r], &rows[next]); next++)
+            ;
+        if (next > r + 1)
+            snprintf(rank, sizeof rank, "%d-%d", r, next - 1);
+        else
+            snprintf(rank, sizeof rank, "%d", r);
         snprintf(threads, sizeof threads, "%lld", (long long)rows[r].n_threads);
         snprintf(workers, sizeof workers, "%lld", (long long)rows[r].n_workers);
         status = dt_table_add(
@@ -244,24 +257,24 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
     return status;
 }
 
-/* Whether rank r has this variable with this value. */
-static bool has_setting(const rank_row *row, const char *name, const char *value)
+/* Whether a rank has this variable with this value. */
+static bool has_setting(const dt_settings *settings, const char *name, const char *value)
 {
-    for (int64_t i = 0; i < row->settings.n; i++)
-        if (strcmp(row->settings.found[i].name, name) == 0)
-            return strcmp(row->settings.found[i].value, value) == 0;
+    for (int64_t i = 0; i < settings->n; i++)
+        if (strcmp(settings->found[i].name, name) == 0)
+            return strcmp(settings->found[i].value, value) == 0;
     return false;
 }
 
 /* Formats the ranks that have the variable with this value: "all", or "0 2 3". Returns the first one. */
-static int ranks_with(const rank_row *rows, int n, const char *name, const char *value, char *out,
+static int ranks_with(const dt_settings *ranks, int n, const char *name, const char *value, char *out,
                       size_t out_bytes)
 {
     int first = -1, n_with = 0;
     out[0] = '\0';
     for (int r = 0; r < n; r++) {
         const size_t used = strlen(out);
-        if (!has_setting(&rows[r], name, value))
+        if (!has_setting(&ranks[r], name, value))
             continue;
         first = first < 0 ? r : first;
         n_with++;
@@ -275,16 +288,17 @@ static int ranks_with(const rank_row *rows, int n, const char *name, const char 
     return first;
 }
 
-/* The environment variables with which libraries change results; no table if there are none. */
-static dt_status print_settings(const rank_row *rows, int n, dt_error *err)
+/* The environment variables with which libraries change results; no table if there are none. settings[n]: of
+ * each rank, or of all if n is 1. */
+static dt_status print_settings(const dt_settings *settings, int n, dt_error *err)
 {
     dt_table *table = NULL;
     dt_status status = DT_OK;
     for (int r = 0; r < n && status == DT_OK; r++)
-        for (int64_t i = 0; i < rows[r].settings.n && status == DT_OK; i++) {
-            const char *name = rows[r].settings.found[i].name, *value = rows[r].settings.found[i].value;
+        for (int64_t i = 0; i < settings[r].n && status == DT_OK; i++) {
+            const char *name = settings[r].found[i].name, *value = settings[r].found[i].value;
             char ranks[32], equation[DT_SETTING_NAME_BYTES + DT_SETTING_VALUE_BYTES + 1];
-            if (ranks_with(rows, n, name, value, ranks, sizeof ranks) != r)
+            if (ranks_with(settings, n, name, value, ranks, sizeof ranks) != r)
                 continue; /* an earlier rank's row shows it */
             if (table == NULL)
                 status =
@@ -315,38 +329,74 @@ static void log_why_no_gpu(const dt_session *session)
 #endif
 }
 
+/* What the tables show of all ranks. */
+typedef struct rank_tables {
+    rank_row *rows;        /* [ranks] */
+    dt_settings *settings; /* [n_settings]: the number of ranks, or 1 if they are all the same */
+    int n_settings;
+} rank_tables;
+
 /* A table that cannot be printed, on a full disk or a closed terminal, ends no training. */
 static void print_tables(const dt_session *s, const dt_options *options, unsigned command,
-                         const rank_row *ranks)
+                         const rank_tables *t)
 {
     dt_error why = {0};
     if (print_options(s, options, command, &why) != DT_OK ||
-        print_ranks(ranks, s->comm->size, &why) != DT_OK ||
-        print_settings(ranks, s->comm->size, &why) != DT_OK)
+        print_ranks(t->rows, s->comm->size, &why) != DT_OK ||
+        print_settings(t->settings, t->n_settings, &why) != DT_OK)
         dt_log_warn("the tables of options and ranks were not printed: %s", why.message);
+}
+
+/* Collective. Settings are 3 KB a rank, and nearly always the same: only if a rank differs from rank 0 all
+ * are sent. */
+static dt_status collect_settings(dt_comm *comm, rank_tables *t, dt_error *err)
+{
+    dt_settings mine;
+    int64_t n_different = 0;
+    memset(&mine, 0, sizeof mine);
+    dt_settings_read(&mine);
+    t->settings[0] = mine;
+    t->n_settings = 1;
+    DT_TRY(comm->ops->broadcast(comm, t->settings, sizeof mine, 0, err));
+    n_different = memcmp(&mine, t->settings, sizeof mine) != 0;
+    DT_TRY(comm->ops->all_reduce(comm, &n_different, 1, DT_I64, DT_REDUCE_SUM, err));
+    if (n_different == 0)
+        return DT_OK;
+    t->n_settings = comm->size;
+    return comm->ops->all_gather(comm, &mine, sizeof mine, t->settings, err);
+}
+
+static dt_status collect_rows(const dt_session *s, rank_row *rows, dt_error *err)
+{
+    dt_device_info info = {0};
+    rank_row me;
+    memset(&me, 0, sizeof me);
+    s->device->ops->info(s->device, &info);
+    memcpy(me.host, s->comm->host, sizeof me.host);
+    memcpy(me.device, info.name, sizeof me.device);
+    me.n_threads = s->affinity.n_threads;
+    me.n_workers = s->affinity.n_workers;
+    return s->comm->ops->all_gather(s->comm, &me, sizeof me, rows, err);
 }
 
 dt_status dt_session_show(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
 {
     dt_comm *comm = s->comm;
-    dt_device_info info = {0};
-    rank_row me;
-    rank_row *all = dt_calloc((size_t)comm->size, sizeof *all);
-    dt_status status = dt_agree(
-        comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "the table of ranks"), err);
-    memset(&me, 0, sizeof me);
-    s->device->ops->info(s->device, &info);
-    memcpy(me.host, comm->host, sizeof me.host);
-    memcpy(me.device, info.name, sizeof me.device);
-    me.n_threads = s->affinity.n_threads;
-    me.n_workers = s->affinity.n_workers;
-    dt_settings_read(&me.settings);
+    const size_t n = (size_t)comm->size;
+    rank_tables t = {.rows = dt_calloc(n, sizeof *t.rows), .settings = dt_calloc(n, sizeof *t.settings)};
+    dt_status status = t.rows && t.settings ? DT_OK
+                                            : dt_fail_memory(err, n * (sizeof *t.rows + sizeof *t.settings),
+                                                             "the table of ranks");
+    status = dt_agree(comm, status, err);
     if (status == DT_OK)
-        status = comm->ops->all_gather(comm, &me, sizeof me, all, err);
+        status = collect_rows(s, t.rows, err);
+    if (status == DT_OK)
+        status = collect_settings(comm, &t, err);
     if (status == DT_OK && comm->rank == 0) {
-        print_tables(s, options, command, all);
+        print_tables(s, options, command, &t);
         log_why_no_gpu(s);
     }
-    dt_free(all);
+    dt_free(t.rows);
+    dt_free(t.settings);
     return status;
 }

@@ -25,6 +25,7 @@ enum { PATH_BYTES = DT_PATH_BYTES + 64 };
 /* What one rank sees of a folder. */
 typedef struct listing {
     int64_t n_seen;
+    bool leads; /* it makes its host's probe file */
     char host[64];
 } listing;
 
@@ -70,16 +71,21 @@ static dt_status probe(const char *folder, dt_comm *comm, listing *all, int64_t 
     listing mine;
     memset(&mine, 0, sizeof mine); /* all of it is sent */
     snprintf(mine.host, sizeof mine.host, "%s", comm->host);
+    mine.leads = leads;
     DT_TRY(choose_nonce(comm, nonce, err));
     dt_status status = dt_agree(comm, leads ? make_probe(folder, nonce, comm->rank, err) : DT_OK, err);
+    if (status == DT_OK)
+        status = comm->ops->all_gather(comm, &mine, sizeof mine, all, err);
     if (status == DT_OK) {
+        *n_hosts = 0;
         wait_for_folder(folder, comm);
         for (int r = 0; r < comm->size; r++) {
+            if (!all[r].leads)
+                continue;
             probe_path(folder, nonce, r, path);
             mine.n_seen += access(path, F_OK) == 0;
+            ++*n_hosts;
         }
-        *n_hosts = leads;
-        status = comm->ops->all_reduce(comm, n_hosts, 1, DT_I64, DT_REDUCE_SUM, err);
     }
     if (status == DT_OK)
         status = comm->ops->all_gather(comm, &mine, sizeof mine, all,
