@@ -89,5 +89,5 @@ TEST_HELPERS += tests/program/kill_job
 TEST_HELPERS += tests/program/plan_page_sample
 tests_program_hang_dtrain_SOURCES = launch/main.c tests/program/hang_calls.c tests/calls.c tests/calls.h
 tests_program_kill_job_SOURCES = tests/program/kill_job.c tests/program/kill_calls.c tests/calls.c tests/calls.h
-tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c
+tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c tests/program/small_net.c
 tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create,--wrap=dt_backend_create

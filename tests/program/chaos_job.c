@@ -1,7 +1,6 @@
-/* chaos_job: dtrain itself (launch/main.c and every archive), linked with some functions wrapped (ld --wrap):
+/* chaos_job: dtrain itself (launch/main.c and every archive), linked with a small net (small_net.c) and some
+ * functions wrapped (ld --wrap):
  *
- *   dt_resnet_spec    16 channels everywhere: a step takes milliseconds, a checkpoint of ResNet-18 has some
- *                     400 KB
  *   dt_loader_create  the training's source is the real one, and records what it is asked for
  *   open, dt_sampler_id
  *                     record the work of the source
@@ -19,9 +18,6 @@
  *                                        these:
  *   sample ID PATH                       all of them, at the beginning
  *
- * A build without the cpu backend uses ref, which is fast enough for this network: dt_backend_create is
- * wrapped for that.
- *
  * DT_CHAOS_PACE_MS: the least time of a micro-batch, so that events can happen during it. */
 #define _GNU_SOURCE /* fallocate */
 #include "config.h"
@@ -30,8 +26,6 @@
 #include "core/base/clock.h"
 #include "io/source/loader.h"
 #include "io/source/sampler.h"
-#include "launch/hardware/backends.h"
-#include "layers/resnet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +36,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHANNELS = 16, LINE_BYTES = 4096 };
+enum { LINE_BYTES = 4096 };
 
 typedef struct recorder {
     dt_source source;
@@ -59,12 +53,6 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __real_fallocate(int fd, int mode, off_t offset, off_t length);
 int64_t __real_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
 int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
-dt_status __real_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
-dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
-dt_status __real_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
-                                   dt_error *err);
-dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
-                                   dt_error *err);
 dt_status __real_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 dt_status __wrap_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 
@@ -112,24 +100,6 @@ int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t p
     if (sampler->shuffle) /* an evaluation's is not */
         atomic_fetch_add(&n_ordered, 1);
     return __real_dt_sampler_id(sampler, epoch, position);
-}
-
-dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err)
-{
-    DT_TRY(__real_dt_resnet_spec(arch, n_classes, spec, err));
-    for (int64_t i = 0; i < spec->n_layers; i++)
-        if (strcmp(spec->layers[i].kind, "conv") == 0)
-            spec->layers[i].channels = CHANNELS;
-    return DT_OK;
-}
-
-dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
-                                   dt_error *err)
-{
-#ifndef DT_WITH_CPU
-    name = "ref";
-#endif
-    return __real_dt_backend_create(name, options, backend, err);
 }
 
 /* -- the source ------------------------------------------------------------------------------------------ */
