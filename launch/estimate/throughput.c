@@ -233,22 +233,75 @@ static double decode_rate(const dt_workload *work, const dt_throughput_query *q)
     return q->instance->decode_images_s.value / ratio * q->nodes;
 }
 
-static void find_limits(dt_throughput *t)
+/* A stage's images per second while a share of the run is trained in which an image takes `relative` times as
+ * long on the GPU as the mean. */
+static double stage_rate(const dt_throughput *t, dt_stage stage, double relative)
 {
-    static const dt_stage stages[] = {DT_STAGE_GPU, DT_STAGE_DECODE, DT_STAGE_DISK, DT_STAGE_ALL_REDUCE};
-    t->images_s = t->without_limit_images_s = INFINITY;
-    for (int i = 0; i < 4; i++) {
-        const double rate = t->stage_images_s[stages[i]];
-        if (rate > 0 && rate < t->images_s) {
-            t->without_limit_images_s = t->images_s;
-            t->next_limit = t->limit;
-            t->images_s = rate;
-            t->limit = stages[i];
-        } else if (rate > 0 && rate < t->without_limit_images_s) {
-            t->without_limit_images_s = rate;
-            t->next_limit = stages[i];
+    const double rate = t->stage_images_s[stage];
+    const double step_s = t->step_s * relative, extra_s = t->exposed_s + t->straggler_s;
+    return stage == DT_STAGE_GPU          ? rate / relative
+           : stage == DT_STAGE_ALL_REDUCE ? rate * (t->step_s + extra_s) / (step_s + extra_s)
+                                          : rate;
+}
+
+static const dt_stage limiting[] = {DT_STAGE_GPU, DT_STAGE_DECODE, DT_STAGE_DISK, DT_STAGE_ALL_REDUCE};
+enum { N_LIMITING = sizeof limiting / sizeof limiting[0] };
+
+/* The run's images per second if the stages of `without`, a set of bits, limited nothing. The tightest stage
+ * may be another one at each image size. */
+static double rate_without(const dt_throughput *t, const double *relative, const dt_workload *work,
+                           unsigned without)
+{
+    double seconds = 0;
+    for (int i = 0; i < work->n_sizes; i++) {
+        double tightest = INFINITY;
+        for (int k = 0; k < N_LIMITING; k++) {
+            const dt_stage stage = limiting[k];
+            if (t->stage_images_s[stage] > 0 && !(without & 1u << stage))
+                tightest = fmin(tightest, stage_rate(t, stage, relative[i]));
+        }
+        seconds += work->sizes[i].share / tightest;
+    }
+    return 1 / seconds;
+}
+
+/* The stage without which the run gains most, beside those that are left out already. If none gains alone,
+ * the first of those that are equally tight. */
+static dt_stage tightest_stage(const dt_throughput *t, const double *relative, const dt_workload *work,
+                               unsigned without)
+{
+    dt_stage found = limiting[0];
+    double best = -1, lowest = INFINITY;
+    for (int k = 0; k < N_LIMITING; k++) {
+        const dt_stage stage = limiting[k];
+        if (!(t->stage_images_s[stage] > 0) || without & 1u << stage)
+            continue;
+        const double gained = rate_without(t, relative, work, without | 1u << stage);
+        if (gained > best || (gained == best && t->stage_images_s[stage] < lowest)) {
+            best = gained;
+            lowest = t->stage_images_s[stage];
+            found = stage;
         }
     }
+    return found;
+}
+
+static void find_limits(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+{
+    const dt_figure *bandwidth = &q->instance->gpu_bandwidth_gb_s;
+    const double gb_s = dt_figure_is_known(*bandwidth) ? bandwidth->value : 1;
+    const double tflops = tflops_of(q->instance, work->precision);
+    const double mean_s = dt_roofline_image_s(work->sizes, work->n_sizes, gb_s, tflops);
+    double relative[DT_RESIZE_MAX];
+    for (int i = 0; i < work->n_sizes; i++) {
+        dt_workload_size alone = work->sizes[i];
+        alone.share = 1;
+        relative[i] = dt_roofline_image_s(&alone, 1, gb_s, tflops) / mean_s;
+    }
+    t->images_s = rate_without(t, relative, work, 0);
+    t->limit = tightest_stage(t, relative, work, 0);
+    t->without_limit_images_s = rate_without(t, relative, work, 1u << t->limit);
+    t->next_limit = tightest_stage(t, relative, work, 1u << t->limit);
 }
 
 static void add_times(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
@@ -303,7 +356,7 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
                                                 : extra_s > 0     ? gpu_images * n_gpus / (t.step_s + extra_s)
                                                                   : INFINITY;
         t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
-        find_limits(&t);
+        find_limits(work, query, &t);
         add_times(work, query, &t);
     }
     *throughput = t;

@@ -2,6 +2,7 @@
 #include "launch/estimate/catalog.h"
 
 #include "launch/estimate/catalog_date.h"
+#include "tests/launch/estimate/plan_kit.h"
 #include "tests/testing.h"
 
 #include <jansson.h>
@@ -11,19 +12,15 @@
 #include <string.h>
 
 static dt_error err;
-static dt_catalog *catalog;
 
 void dt_test_set_up(void)
 {
-    if (dt_catalog_load(NULL, NULL, NULL, &catalog, &err) != DT_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
+    plan_kit_open();
 }
 
 void dt_test_tear_down(void)
 {
-    dt_catalog_free(catalog);
+    plan_kit_close();
 }
 
 static void has_source(dt_figure figure, const char *type)
@@ -35,9 +32,9 @@ static void has_source(dt_figure figure, const char *type)
 
 static void every_figure_has_a_source_with_a_date(void)
 {
-    DT_CHECK_INT(catalog->n_instances, 27);
-    for (int i = 0; i < catalog->n_instances; i++) {
-        const dt_instance *in = &catalog->instances[i];
+    DT_CHECK_INT(kit.catalog->n_instances, 27);
+    for (int i = 0; i < kit.catalog->n_instances; i++) {
+        const dt_instance *in = &kit.catalog->instances[i];
         const dt_figure all[] = {in->gpu_memory_gib, in->vcpus,
                                  in->cores,          in->ram_gib,
                                  in->nvme_gb,        in->network_baseline_gbit,
@@ -53,20 +50,20 @@ static void every_figure_has_a_source_with_a_date(void)
                      "%s", in->type);
         DT_CHECK(!in->is_users);
     }
-    for (int i = 0; i < catalog->n_prices; i++) {
+    for (int i = 0; i < kit.catalog->n_prices; i++) {
         int day;
-        DT_CHECK(catalog->prices[i].source && dt_catalog_day(catalog->prices[i].date, &day));
-        DT_CHECK(!catalog->prices[i].is_users);
+        DT_CHECK(kit.catalog->prices[i].source && dt_catalog_day(kit.catalog->prices[i].date, &day));
+        DT_CHECK(!kit.catalog->prices[i].is_users);
     }
-    for (int i = 0; i < catalog->n_rates; i++)
-        DT_CHECK(catalog->rates[i].source && !catalog->rates[i].is_users);
+    for (int i = 0; i < kit.catalog->n_rates; i++)
+        DT_CHECK(kit.catalog->rates[i].source && !kit.catalog->rates[i].is_users);
 }
 
 static void spot_costs_no_more_than_on_demand(void)
 {
-    for (int i = 0; i < catalog->n_prices; i++) {
-        const dt_price *spot = &catalog->prices[i];
-        const dt_price *price = dt_catalog_find_price(catalog, spot->type, spot->region, NULL, false);
+    for (int i = 0; i < kit.catalog->n_prices; i++) {
+        const dt_price *spot = &kit.catalog->prices[i];
+        const dt_price *price = dt_catalog_find_price(kit.catalog, spot->type, spot->region, NULL, false);
         if (spot->is_spot && price)
             DT_CHECK_MSG(spot->usd_h <= price->usd_h, "%s %s", spot->type, spot->zone ? spot->zone : "");
         if (spot->is_spot && spot->zone)
@@ -79,13 +76,13 @@ static void spot_costs_no_more_than_on_demand(void)
 /* Else a type would be missing in each plan. p5e has no price on demand. */
 static void every_type_has_a_price_and_a_rate(void)
 {
-    for (int i = 0; i < catalog->n_instances; i++) {
-        const dt_instance *in = &catalog->instances[i];
+    for (int i = 0; i < kit.catalog->n_instances; i++) {
+        const dt_instance *in = &kit.catalog->instances[i];
         bool has_price = false;
-        for (int k = 0; k < catalog->n_prices; k++)
-            has_price |= strcmp(catalog->prices[k].type, in->type) == 0;
+        for (int k = 0; k < kit.catalog->n_prices; k++)
+            has_price |= strcmp(kit.catalog->prices[k].type, in->type) == 0;
         DT_CHECK_MSG(has_price, "%s", in->type);
-        const dt_rate *rate = dt_catalog_find_rate(catalog, in->gpu, "resnet50", "fp16", 224, in->n_gpus);
+        const dt_rate *rate = dt_catalog_find_rate(kit.catalog, in->gpu, "resnet50", "fp16", 224, in->n_gpus);
         DT_CHECK_MSG((rate != NULL) == (in->unsupported.text == NULL), "%s", in->type);
         DT_CHECK_MSG((in->unsupported.text != NULL) == (strncmp(in->type, "trn1", 4) == 0), "%s", in->type);
         DT_CHECK_MSG((in->retiring.text != NULL) == (strncmp(in->type, "p3.", 3) == 0), "%s", in->type);
@@ -94,23 +91,23 @@ static void every_type_has_a_price_and_a_rate(void)
 
 static void every_rate_is_of_a_gpu_that_a_type_has(void)
 {
-    for (int i = 0; i < catalog->n_rates; i++) {
+    for (int i = 0; i < kit.catalog->n_rates; i++) {
         bool is_there = false;
-        for (int k = 0; k < catalog->n_instances; k++)
-            is_there |= strcmp(catalog->instances[k].gpu, catalog->rates[i].gpu) == 0;
-        DT_CHECK_MSG(is_there, "%s", catalog->rates[i].gpu);
+        for (int k = 0; k < kit.catalog->n_instances; k++)
+            is_there |= strcmp(kit.catalog->instances[k].gpu, kit.catalog->rates[i].gpu) == 0;
+        DT_CHECK_MSG(is_there, "%s", kit.catalog->rates[i].gpu);
     }
 }
 
 static double on_demand(const char *type, const char *region)
 {
-    const dt_price *price = dt_catalog_find_price(catalog, type, region, NULL, false);
+    const dt_price *price = dt_catalog_find_price(kit.catalog, type, region, NULL, false);
     return price ? price->usd_h : 0;
 }
 
 static double spot(const char *type, const char *region, const char *zone)
 {
-    const dt_price *price = dt_catalog_find_price(catalog, type, region, zone, true);
+    const dt_price *price = dt_catalog_find_price(kit.catalog, type, region, zone, true);
     return price ? price->usd_h : 0;
 }
 
@@ -126,36 +123,36 @@ static void prices_are_found_by_region_and_zone(void)
     DT_CHECK_CLOSE(spot("p4d.24xlarge", "us-east-1", "use1-az3"), 0, 0); /* no offer */
     DT_CHECK_CLOSE(spot("p5e.48xlarge", "us-east-1", NULL), 0, 0);
     DT_CHECK_CLOSE(spot("g5.12xlarge", "us-east-1", NULL), 2.382, 0); /* of no zone: an estimate */
-    DT_CHECK_STR(dt_catalog_find_price(catalog, "g5.12xlarge", "us-east-1", NULL, true)->zone, NULL);
+    DT_CHECK_STR(dt_catalog_find_price(kit.catalog, "g5.12xlarge", "us-east-1", NULL, true)->zone, NULL);
 }
 
 static void rates_are_found_by_the_number_of_gpus(void)
 {
-    const dt_rate *one = dt_catalog_find_rate(catalog, "V100", "resnet50", "fp16", 224, 1);
-    const dt_rate *eight = dt_catalog_find_rate(catalog, "V100", "resnet50", "fp16", 224, 8);
-    const dt_rate *four = dt_catalog_find_rate(catalog, "V100", "resnet50", "fp16", 224, 4);
+    const dt_rate *one = dt_catalog_find_rate(kit.catalog, "V100", "resnet50", "fp16", 224, 1);
+    const dt_rate *eight = dt_catalog_find_rate(kit.catalog, "V100", "resnet50", "fp16", 224, 8);
+    const dt_rate *four = dt_catalog_find_rate(kit.catalog, "V100", "resnet50", "fp16", 224, 4);
     DT_CHECK_CLOSE(one->images_s, 1376, 0);
     DT_CHECK_CLOSE(eight->images_s, 1340.4, 0);
     DT_CHECK_CLOSE(four->images_s, 1376, 0); /* none was measured with 4: the first in the file */
     DT_CHECK_INT(one->source->confidence, DT_CONFIDENCE_PUBLISHED);
-    DT_CHECK_INT(dt_catalog_find_rate(catalog, "B200", "resnet50", "fp16", 224, 8)->source->confidence,
+    DT_CHECK_INT(dt_catalog_find_rate(kit.catalog, "B200", "resnet50", "fp16", 224, 8)->source->confidence,
                  DT_CONFIDENCE_ESTIMATED);
-    DT_CHECK(!dt_catalog_find_rate(catalog, "V100", "resnet50", "fp16", 192, 1));
-    DT_CHECK(!dt_catalog_find_rate(catalog, "V100", "resnet50", "bf16", 224, 1));
-    DT_CHECK(!dt_catalog_find_rate(catalog, "V100", "resnet18", "fp16", 224, 1));
-    DT_CHECK(!dt_catalog_find_rate(catalog, "Trainium", "resnet50", "fp16", 224, 1));
+    DT_CHECK(!dt_catalog_find_rate(kit.catalog, "V100", "resnet50", "fp16", 192, 1));
+    DT_CHECK(!dt_catalog_find_rate(kit.catalog, "V100", "resnet50", "bf16", 224, 1));
+    DT_CHECK(!dt_catalog_find_rate(kit.catalog, "V100", "resnet18", "fp16", 224, 1));
+    DT_CHECK(!dt_catalog_find_rate(kit.catalog, "Trainium", "resnet50", "fp16", 224, 1));
 }
 
 static void the_age_of_prices_is_counted_in_days(void)
 {
-    const dt_price *price = dt_catalog_find_price(catalog, "g5.xlarge", "us-east-1", NULL, false);
+    const dt_price *price = dt_catalog_find_price(kit.catalog, "g5.xlarge", "us-east-1", NULL, false);
     DT_CHECK_STR(price->date, "2026-07-20");
     DT_CHECK_INT(dt_price_age_days(price, "2026-07-20"), 0);
     DT_CHECK_INT(dt_price_age_days(price, "2026-07-21"), 1);
     DT_CHECK_INT(dt_price_age_days(price, "2026-10-18"), 90);
     DT_CHECK_INT(dt_price_age_days(price, "2028-07-20"), 731); /* over a leap day */
     DT_CHECK_INT(dt_price_age_days(price, "2026-07-19"), 0);
-    DT_CHECK_INT(dt_catalog_price_age_days(catalog, "2026-07-20"), 414); /* the oldest: 2025-06-01 */
+    DT_CHECK_INT(dt_catalog_price_age_days(kit.catalog, "2026-07-20"), 414); /* the oldest: 2025-06-01 */
     char today[11];
     dt_catalog_today(today);
     DT_CHECK_INT(strlen(today), 10);
@@ -165,18 +162,18 @@ static void the_age_of_prices_is_counted_in_days(void)
 static void names_that_are_not_there_are_refused_with_the_one_meant(void)
 {
     const dt_instance *in = NULL;
-    DT_CHECK_INT(dt_catalog_get_instance(catalog, "g5.2xlarge", "--types", &in, &err), DT_OK);
+    DT_CHECK_INT(dt_catalog_get_instance(kit.catalog, "g5.2xlarge", "--types", &in, &err), DT_OK);
     DT_CHECK_STR(in->type, "g5.2xlarge");
-    DT_CHECK_INT(dt_catalog_get_instance(catalog, "g5.2xlrge", "--types", &in, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_catalog_get_instance(kit.catalog, "g5.2xlrge", "--types", &in, &err), DT_ERR_USAGE);
     DT_CHECK_STR(err.message, "--types: there is no instance type 'g5.2xlrge'; did you mean 'g5.2xlarge'?");
-    DT_CHECK_INT(dt_catalog_get_instance(catalog, "toaster", "--types", &in, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_catalog_get_instance(kit.catalog, "toaster", "--types", &in, &err), DT_ERR_USAGE);
     DT_CHECK_STR(err.message, "--types: there is no instance type 'toaster'");
-    DT_CHECK_INT(dt_catalog_check_region(catalog, "us-west-2", "--regions", &err), DT_OK);
-    DT_CHECK_INT(dt_catalog_check_region(catalog, "mars", "--regions", &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_catalog_check_region(kit.catalog, "us-west-2", "--regions", &err), DT_OK);
+    DT_CHECK_INT(dt_catalog_check_region(kit.catalog, "mars", "--regions", &err), DT_ERR_USAGE);
     DT_CHECK_STR(
         err.message,
         "--regions: no price is known in 'mars'; there are prices in us-east-1, us-east-2, us-west-2");
-    DT_CHECK_INT(dt_catalog_check_region(catalog, "us-east1", "--regions", &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_catalog_check_region(kit.catalog, "us-east1", "--regions", &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "did you mean 'us-east-1'?");
 }
 
@@ -274,8 +271,8 @@ static void are_zone_prices(const dt_instance *in, const json_t *spot_usd_h)
     json_array_foreach(json_object_get(spot_usd_h, "zones"), i, zone)
     {
         bool is_there = false;
-        for (int k = 0; k < catalog->n_prices; k++) {
-            const dt_price *price = &catalog->prices[k];
+        for (int k = 0; k < kit.catalog->n_prices; k++) {
+            const dt_price *price = &kit.catalog->prices[k];
             is_there |= price->is_spot && strcmp(price->type, in->type) == 0 &&
                         strcmp(price->region, region) == 0 && price->usd_h == json_number_value(zone);
         }
@@ -290,11 +287,11 @@ static void the_figures_are_those_of_the_collected_facts(void)
         DT_SKIP("no shared data");
     json_t *root = json_load_file(path, 0, NULL);
     const json_t *all = json_object_get(root, "instances"), *at;
-    DT_REQUIRE(json_array_size(all) == (size_t)catalog->n_instances);
+    DT_REQUIRE(json_array_size(all) == (size_t)kit.catalog->n_instances);
     size_t i;
     json_array_foreach(all, i, at)
     {
-        const dt_instance *in = &catalog->instances[i];
+        const dt_instance *in = &kit.catalog->instances[i];
         DT_CHECK_STR(in->type, json_string_value(json_object_get(at, "type")));
         DT_CHECK_INT(in->n_gpus, json_integer_value(json_object_get(at, "gpus")));
         is_fact(in->gpu_memory_gib, at, "gpu_mem_gib");
@@ -312,7 +309,7 @@ static void the_figures_are_those_of_the_collected_facts(void)
         DT_CHECK_CLOSE(on_demand(in->type, "us-east-1"), isnan(usd_h) ? 0 : usd_h, 0);
         are_zone_prices(in, json_object_get(at, "spot_usd_h"));
         const double node = fact(at, "resnet50_img_s", "node");
-        const dt_rate *rate = dt_catalog_find_rate(catalog, in->gpu, "resnet50", "fp16", 224, in->n_gpus);
+        const dt_rate *rate = dt_catalog_find_rate(kit.catalog, in->gpu, "resnet50", "fp16", 224, in->n_gpus);
         if (rate) /* of a node that was not measured, the facts take 3% for the all-reduce */
             DT_CHECK_CLOSE(rate->images_s * in->n_gpus / node, 1, 0.05);
     }

@@ -1,6 +1,7 @@
 /* The command of a recommendation is the training that was planned: parsed as dtrain parses it, it has the
  * same options. */
 #include "launch/estimate/plan_command.h"
+#include "tests/launch/estimate/plan_kit.h"
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
 
@@ -14,22 +15,18 @@
 static const dt_command_usage plan_usage = {.name = "dtrain plan", .bit = DT_COMMAND_PLAN};
 
 static dt_error err;
-static dt_catalog *catalog;
 static dt_interruptions interruptions;
 static dt_options given, file_options, started;
 static char command[8192], words[2048];
 
 void dt_test_set_up(void)
 {
-    if (dt_catalog_load(NULL, NULL, NULL, &catalog, &err) != DT_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
+    plan_kit_open();
 }
 
 void dt_test_tear_down(void)
 {
-    dt_catalog_free(catalog);
+    plan_kit_close();
 }
 
 /* Plans with these options, and writes the command of the cheapest row with this purchase and nodes. */
@@ -44,7 +41,7 @@ static void plan_command(dt_purchase purchase, int nodes, const char *const *opt
         DT_REQUIRE(dt_options_read_file(given.config_file, DT_COMMAND_TRAIN, &file_options, &err) == DT_OK);
     DT_REQUIRE(dt_interruptions_set(given.config.mtti_h, &interruptions, &err) == DT_OK);
     DT_REQUIRE_MSG(dt_workload_read(&given, &work, &err) == DT_OK, "%s", err.message);
-    dt_plan_settings s = {.catalog = catalog,
+    dt_plan_settings s = {.catalog = kit.catalog,
                           .work = &work,
                           .interruptions = &interruptions,
                           .options = &given,

@@ -1,5 +1,6 @@
 /* The rows of a plan: which are possible, what their dollars are for, and which are marked. */
 #include "launch/estimate/choices.h"
+#include "tests/launch/estimate/plan_kit.h"
 #include "tests/testing.h"
 
 #include "core/checkpoint/save_interval.h"
@@ -10,42 +11,32 @@
 #include <string.h>
 
 static dt_error err;
-static dt_catalog *catalog;
-static dt_workload work;
-static dt_interruptions interruptions;
 
 void dt_test_set_up(void)
 {
-    static dt_options options;
-    dt_options_set_defaults(&options, DT_COMMAND_PLAN);
-    if (dt_catalog_load(NULL, NULL, NULL, &catalog, &err) != DT_OK ||
-        dt_workload_read(&options, &work, &err) != DT_OK ||
-        dt_interruptions_set(-1, &interruptions, &err) != DT_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
+    plan_kit_open();
 }
 
 void dt_test_tear_down(void)
 {
-    dt_catalog_free(catalog);
+    plan_kit_close();
 }
 
 static void reset_work(void)
 {
     static dt_options options;
     dt_options_set_defaults(&options, DT_COMMAND_PLAN);
-    DT_REQUIRE(dt_workload_read(&options, &work, &err) == DT_OK);
-    DT_REQUIRE(dt_interruptions_set(-1, &interruptions, &err) == DT_OK);
+    DT_REQUIRE(dt_workload_read(&options, &kit.work, &err) == DT_OK);
+    DT_REQUIRE(dt_interruptions_set(-1, &kit.interruptions, &err) == DT_OK);
 }
 
 /* A plan of these types (ended by NULL) in all regions. */
 static dt_plan *plan_of(const char *const *types, int max_nodes, double deadline_h)
 {
     dt_plan *plan = NULL;
-    dt_plan_settings s = {.catalog = catalog,
-                          .work = &work,
-                          .interruptions = &interruptions,
+    dt_plan_settings s = {.catalog = kit.catalog,
+                          .work = &kit.work,
+                          .interruptions = &kit.interruptions,
                           .types = types,
                           .max_nodes = max_nodes,
                           .deadline_s = deadline_h * 3600,
@@ -116,27 +107,27 @@ static void every_start_waits_for_the_disk_in_its_first_epoch(void)
 /* 1,000 images on p4d.24xlarge, which has 8 GPUs: of steps of 8 x 48, two are whole. */
 static void only_whole_steps_of_an_epoch_are_trained(void)
 {
-    const dt_workload all = work;
-    work.images_of_run = 90 * (work.n_images = 1000);
-    work.batch = 48;
+    const dt_workload all = kit.work;
+    kit.work.images_of_run = 90 * (kit.work.n_images = 1000);
+    kit.work.batch = 48;
     dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
     const dt_throughput *t = &find(plan, DT_PURCHASE_ON_DEMAND, 1)->throughput;
     DT_CHECK_CLOSE(t->train_s, 90 * 768 / t->images_s, 1e-9);
     dt_plan_destroy(plan);
-    work.batch = 126; /* 1,008 images */
+    kit.work.batch = 126; /* 1,008 images */
     plan = PLAN_OF(1, 0, "p4d.24xlarge");
     DT_CHECK_INT(plan->n_possible, 0);
     DT_CHECK_STR(plan->rows[0].excluded, "a step has 1008 images, more than an epoch, which has 1000");
     dt_plan_destroy(plan);
-    work.batch = 0; /* as --batch auto of a training: 1,000 / 8 */
+    kit.work.batch = 0; /* as --batch auto of a training: 1,000 / 8 */
     plan = PLAN_OF(1, 0, "p4d.24xlarge");
     DT_CHECK_INT(find(plan, DT_PURCHASE_ON_DEMAND, 1)->throughput.batch, 125);
     dt_plan_destroy(plan);
-    work.n_images = 7; /* not even one for each GPU */
+    kit.work.n_images = 7; /* not even one for each GPU */
     plan = PLAN_OF(1, 0, "p4d.24xlarge");
     DT_CHECK_STR(plan->rows[0].excluded, "a step has 8 images, more than an epoch, which has 7");
     dt_plan_destroy(plan);
-    work = all;
+    kit.work = all;
 }
 
 static void steps_that_are_too_large_to_learn_are_left_out(void)
@@ -152,14 +143,14 @@ static void steps_that_are_too_large_to_learn_are_left_out(void)
 /* A GPU with less memory than the libraries take. */
 static void a_batch_that_never_fits_is_refused_in_one_sentence(void)
 {
-    dt_instance small = *dt_catalog_find_instance(catalog, "g5.xlarge");
+    dt_instance small = *dt_catalog_find_instance(kit.catalog, "g5.xlarge");
     small.gpu_memory_gib.value = 1.5;
     dt_throughput t;
     dt_assumptions assumptions;
     dt_assumptions_default(&assumptions);
     const dt_throughput_query query = {
-        .catalog = catalog, .instance = &small, .nodes = 1, .assumptions = &assumptions};
-    dt_throughput_estimate(&work, &query, &t);
+        .catalog = kit.catalog, .instance = &small, .nodes = 1, .assumptions = &assumptions};
+    dt_throughput_estimate(&kit.work, &query, &t);
     DT_CHECK_CONTAINS(t.why_not, "a batch of 1 needs ");
     const char *end = strstr(t.why_not, " can be used");
     DT_CHECK_STR(end, " can be used");
@@ -221,13 +212,13 @@ static void checkpoints_are_as_far_apart_as_the_user_says(void)
 {
     const int64_t steps[] = {DT_CHECKPOINT_AUTO, 500, 0};
     for (int i = 0; i < 3; i++) {
-        work.checkpoint_every = steps[i];
+        kit.work.checkpoint_every = steps[i];
         dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
         const dt_plan_row *spot = find(plan, DT_PURCHASE_SPOT, 1);
         const double n_images = spot->outcome.interval_s * spot->throughput.images_s;
         if (steps[i] == DT_CHECKPOINT_AUTO)
             DT_CHECK_CLOSE(spot->outcome.interval_s,
-                           dt_save_interval_s(spot->throughput.checkpoint_s, interruptions.mtti_h * 3600),
+                           dt_save_interval_s(spot->throughput.checkpoint_s, kit.interruptions.mtti_h * 3600),
                            1e-6);
         else
             DT_CHECK_CLOSE(n_images, steps[i] > 0 ? 500.0 * 8 * 256 : DT_IMAGENET_IMAGES, 1);
@@ -271,9 +262,9 @@ static void the_nearest_choice_is_not_one_that_is_being_retired(void)
     static const char *const types[] = {"p3.8xlarge", "p4d.24xlarge", "g5.xlarge", NULL};
     for (int is_budget = 0; is_budget < 2; is_budget++) {
         dt_plan *plan = NULL;
-        dt_plan_settings s = {.catalog = catalog,
-                              .work = &work,
-                              .interruptions = &interruptions,
+        dt_plan_settings s = {.catalog = kit.catalog,
+                              .work = &kit.work,
+                              .interruptions = &kit.interruptions,
                               .types = types,
                               .max_nodes = 1,
                               .deadline_s = is_budget ? 0 : 120,
@@ -307,9 +298,9 @@ static void sentences_say_each_thing_once(void)
 static void a_mean_above_the_95th_percentile_is_explained(void)
 {
     const char *text = "";
-    DT_REQUIRE(dt_interruptions_set(24, &interruptions, &err) == DT_OK);
-    work.images_of_run = work.n_images = 1e5;
-    work.val_images_of_run = 0;
+    DT_REQUIRE(dt_interruptions_set(24, &kit.interruptions, &err) == DT_OK);
+    kit.work.images_of_run = kit.work.n_images = 1e5;
+    kit.work.val_images_of_run = 0;
     dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
     const dt_plan_row *row = recommended(plan, "Cheapest", &text);
     DT_REQUIRE(row->hours_mean > row->hours_p95);
@@ -327,23 +318,23 @@ static void of_equal_prices_the_newer_one_comes_first(void)
         {"g5.xlarge", "us-east-1", NULL, false, 1.006, "2026-07-20", &source, true},
         {"g5.xlarge", "eu-west-1", NULL, false, 1.005, "2024-07-20", &source, true},
     };
-    dt_catalog *all = catalog, two = *catalog;
+    dt_catalog *all = kit.catalog, two = *kit.catalog;
     two.prices = prices;
     two.n_prices = 3;
-    catalog = &two;
+    kit.catalog = &two;
     dt_plan *plan = PLAN_OF(1, 0, "g5.xlarge");
     DT_CHECK_INT(plan->n_possible, 3);
     DT_CHECK_STR(plan->rows[0].region, "eu-west-1");
     DT_CHECK_STR(plan->rows[1].region, "us-east-1");
     dt_plan_destroy(plan);
-    catalog = all;
+    kit.catalog = all;
 }
 
 static void notes_say_what_is_scaled_and_how_often_spot_ends(void)
 {
     bool is_found = false, is_simple = false;
-    DT_REQUIRE(dt_interruptions_set(5, &interruptions, &err) == DT_OK);
-    work.precision = DT_BF16;
+    DT_REQUIRE(dt_interruptions_set(5, &kit.interruptions, &err) == DT_OK);
+    kit.work.precision = DT_BF16;
     dt_plan *plan = PLAN_OF(1, 0, "p3.16xlarge");
     for (int i = 0; i < plan->n_notes; i++) {
         is_found |= strstr(plan->notes[i], "where no source has any for resnet50 in bf16") != NULL;
