@@ -1,7 +1,7 @@
 /* aws_credentials.h: the user's credentials for AWS, from where the AWS command line has them.
  *
  *   dt_aws_credentials credentials;
- *   DT_TRY(dt_aws_credentials_find(&credentials, err));
+ *   DT_TRY(dt_aws_credentials_find(NULL, &credentials, err));
  *   ...
  *   dt_aws_credentials_free(&credentials);
  *
@@ -31,12 +31,13 @@ typedef struct dt_aws_credentials {
     double expires_unix_s; /* INFINITY: never */
 } dt_aws_credentials;
 
-/* Local; blocks for up to a few seconds on a machine that is not in AWS, for up to 30 s where the program aws
+/* `profile`: the name of one that the user has chosen, which then comes before the environment; NULL: none.
+ * Local; blocks for up to a few seconds on a machine that is not in AWS, for up to 30 s where the program aws
  * is needed. DT_ERR_USAGE: there are none, with the places that were searched and what to do; a file has a
  * line that is not understood ("FILE:LINE: ..."); a place has only a part of what it needs, or credentials
  * that have expired. DT_ERR_IO, DT_ERR_FORMAT: a place that the user has named does not answer as it should.
  * DT_ERR_MEMORY. */
-dt_status dt_aws_credentials_find(dt_aws_credentials *credentials, dt_error *err);
+dt_status dt_aws_credentials_find(const char *profile, dt_aws_credentials *credentials, dt_error *err);
 
 /* Credentials from {"AccessKeyId", "SecretAccessKey", "Token" or "SessionToken", "Expiration"}, as endpoints
  * and credential processes print them. `source` says where they come from. DT_ERR_FORMAT: the text is

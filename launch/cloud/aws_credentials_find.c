@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    PATH_BYTES = 4096,
+    PATH_BYTES = DT_AWS_PROFILE_PATH_BYTES,
     ANSWER_BYTES = 32768, /* of the program aws */
     ERROR_BYTES = 600
 };
@@ -51,22 +51,10 @@ static dt_status from_environment(dt_aws_credentials *c, bool *found, dt_error *
 
 /* -- profiles -------------------------------------------------------------------------------------------- */
 
-/* `variable` names the file, or else it is ~/.aws/`name`. "": there is no home. */
-static void find_file(const char *variable, const char *name, char path[PATH_BYTES])
-{
-    const char *given = dt_aws_environment(variable), *home = dt_aws_environment("HOME");
-    path[0] = '\0';
-    if (given && given[0] == '~' && given[1] == '/' && home)
-        snprintf(path, PATH_BYTES, "%s%s", home, given + 1);
-    else if (given)
-        snprintf(path, PATH_BYTES, "%s", given);
-    else if (home)
-        snprintf(path, PATH_BYTES, "%s/.aws/%s", home, name);
-}
-
 typedef struct profiles {
     const char *name;
-    bool is_named; /* by the user */
+    bool is_named;       /* by the user */
+    const char *said_by; /* what names it, for messages */
     char paths[2][PATH_BYTES];
     dt_aws_profile files[2]; /* credentials, config */
 } profiles;
@@ -173,38 +161,39 @@ static dt_status search(const profiles *p, dt_aws_credentials *c, bool *found, d
     if (*found || !p->is_named || p->files[0].is_there || p->files[1].is_there)
         return DT_OK;
     const char *names[2] = {p->files[0].names, p->files[1].names};
-    return dt_fail(err, DT_ERR_USAGE, "AWS_PROFILE is '%s': neither %s (%s) nor %s (%s) has such a profile",
-                   p->name, p->paths[0], names[0][0] ? names[0] : "no profiles", p->paths[1],
+    return dt_fail(err, DT_ERR_USAGE, "%s is '%s': neither %s (%s) nor %s (%s) has such a profile",
+                   p->said_by, p->name, p->paths[0], names[0][0] ? names[0] : "no profiles", p->paths[1],
                    names[1][0] ? names[1] : "no profiles");
 }
 
-static dt_status from_profiles(profiles *p, dt_aws_credentials *c, bool *found, dt_error *err)
+static dt_status from_profiles(profiles *p, const char *given, dt_aws_credentials *c, bool *found,
+                               dt_error *err)
 {
-    const char *name = dt_aws_environment("AWS_DEFAULT_PROFILE"); /* botocore's order */
-    if (!name)
-        name = dt_aws_environment("AWS_PROFILE");
+    const char *name = dt_aws_profile_chosen(given);
     p->is_named = name != NULL;
+    p->said_by = given ? "--profile" : "AWS_PROFILE";
     p->name = name ? name : "default";
-    find_file("AWS_SHARED_CREDENTIALS_FILE", "credentials", p->paths[0]);
-    find_file("AWS_CONFIG_FILE", "config", p->paths[1]);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        dt_aws_profile_path(i == 1, p->paths[i]);
         if (p->paths[i][0])
             DT_TRY(dt_aws_profile_read(p->paths[i], p->name, i == 1, &p->files[i], err));
+    }
     return search(p, c, found, err);
 }
 
 /* -- all places ------------------------------------------------------------------------------------------ */
 
-dt_status dt_aws_credentials_find(dt_aws_credentials *credentials, dt_error *err)
+dt_status dt_aws_credentials_find(const char *profile, dt_aws_credentials *credentials, dt_error *err)
 {
     dt_aws_credentials c = {0};
     bool found = false;
-    DT_TRY(from_environment(&c, &found, err));
+    if (!profile)
+        DT_TRY(from_environment(&c, &found, err));
     if (!found) {
         profiles *p = dt_calloc(1, sizeof *p);
         if (!p)
             return dt_fail_memory(err, sizeof *p, "profiles");
-        const dt_status status = from_profiles(p, &c, &found, err);
+        const dt_status status = from_profiles(p, profile, &c, &found, err);
         dt_aws_profile_free(&p->files[0]);
         dt_aws_profile_free(&p->files[1]);
         dt_free(p);
@@ -215,11 +204,12 @@ dt_status dt_aws_credentials_find(dt_aws_credentials *credentials, dt_error *err
     if (!found)
         DT_TRY(dt_aws_instance_credentials(&c, &found, err));
     if (!found)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "there are no AWS credentials: not in the environment, in ~/.aws, in a container's "
-                       "endpoint, nor from the role of an EC2 instance. An access key of an IAM user who may "
-                       "read EC2, prices and quotas does: run 'aws configure', or set AWS_ACCESS_KEY_ID and "
-                       "AWS_SECRET_ACCESS_KEY (launch/README.md has the policy)");
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "there are no AWS credentials: not in the environment, in ~/.aws, in a container's "
+            "endpoint, nor from the role of an EC2 instance: run 'aws configure', or set "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (launch/README.md has the policies that the "
+            "user needs)");
     *credentials = c;
     return DT_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/file.h"
+#include "launch/cloud/aws_environment.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,6 +17,8 @@ static const char *const key_names[DT_AWS_N_PROFILE_KEYS] = {
     [DT_AWS_KEY_ID] = "aws_access_key_id",
     [DT_AWS_SECRET] = "aws_secret_access_key",
     [DT_AWS_TOKEN] = "aws_session_token",
+    [DT_AWS_PROFILE_REGION] = "region",
+    [DT_AWS_PROFILE_ENDPOINT_URL] = "endpoint_url",
     [DT_AWS_ROLE_ARN] = "role_arn",
     [DT_AWS_WEB_IDENTITY] = "web_identity_token_file",
     [DT_AWS_SSO_SESSION] = "sso_session",
@@ -27,6 +30,26 @@ static const char *const key_names[DT_AWS_N_PROFILE_KEYS] = {
 const char *dt_aws_profile_key_name(dt_aws_profile_key key)
 {
     return key_names[key];
+}
+
+const char *dt_aws_profile_chosen(const char *given)
+{
+    if (!given)
+        given = dt_aws_environment("AWS_DEFAULT_PROFILE"); /* botocore's order */
+    return given ? given : dt_aws_environment("AWS_PROFILE");
+}
+
+void dt_aws_profile_path(bool is_config, char path[DT_AWS_PROFILE_PATH_BYTES])
+{
+    const char *given = dt_aws_environment(is_config ? "AWS_CONFIG_FILE" : "AWS_SHARED_CREDENTIALS_FILE");
+    const char *home = dt_aws_environment("HOME");
+    path[0] = '\0';
+    if (given && given[0] == '~' && given[1] == '/' && home)
+        snprintf(path, DT_AWS_PROFILE_PATH_BYTES, "%s%s", home, given + 1);
+    else if (given)
+        snprintf(path, DT_AWS_PROFILE_PATH_BYTES, "%s", given);
+    else if (home)
+        snprintf(path, DT_AWS_PROFILE_PATH_BYTES, "%s/.aws/%s", home, is_config ? "config" : "credentials");
 }
 
 static char *trim(char *text)

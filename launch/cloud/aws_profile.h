@@ -18,6 +18,8 @@ typedef enum dt_aws_profile_key {
     DT_AWS_KEY_ID,
     DT_AWS_SECRET,
     DT_AWS_TOKEN,
+    DT_AWS_PROFILE_REGION,
+    DT_AWS_PROFILE_ENDPOINT_URL,
     DT_AWS_ROLE_ARN, /* this and the next ones: what the program aws resolves */
     DT_AWS_WEB_IDENTITY,
     DT_AWS_SSO_SESSION,
@@ -32,6 +34,16 @@ typedef struct dt_aws_profile {
     char *values[DT_AWS_N_PROFILE_KEYS]; /* NULL: not given, or empty */
     char names[256];                     /* of all profiles in the file, "a, b, c", cut */
 } dt_aws_profile;
+
+enum { DT_AWS_PROFILE_PATH_BYTES = 4096 };
+
+/* The profile to use: `given`, if it is not NULL, or the environment's (AWS_DEFAULT_PROFILE, AWS_PROFILE);
+ * NULL: none is named. */
+const char *dt_aws_profile_chosen(const char *given);
+
+/* The file of credentials, or `is_config` the one with the configuration: AWS_SHARED_CREDENTIALS_FILE and
+ * AWS_CONFIG_FILE, or those in ~/.aws. "": there is no home. */
+void dt_aws_profile_path(bool is_config, char path[DT_AWS_PROFILE_PATH_BYTES]);
 
 /* The name of a key in the files: "role_arn". Static storage. */
 const char *dt_aws_profile_key_name(dt_aws_profile_key key);

@@ -34,8 +34,9 @@ typedef struct dt_object_checksum {
 
 const char *dt_object_checksum_name(dt_object_checksum_kind kind); /* "CRC32". Static storage */
 
-/* From the name and the value (base64) of a header x-amz-checksum-NAME, or else from the ETag; "" or NULL: not
- * given. False: none that says something about the whole object (one of parts, "...-N"), or an unknown one. */
+/* From the name and the value (base64) of a header x-amz-checksum-NAME, or else from the ETag; "" or NULL:
+ * not given. False: none that says something about the whole object (one of parts, "...-N"), or an unknown
+ * one. */
 bool dt_object_checksum_parse(const char *name, const char *value, const char *etag, dt_object_checksum *sum);
 
 bool dt_object_checksum_matches(const dt_object_checksum *sum, const void *data, size_t bytes);

@@ -10,10 +10,10 @@
  *   get->offset = 0, get->bytes = bytes, get->buffer = buffer, get->done = done;
  *   dt_s3_get_start(s3, transfers, get);               done is called from dt_transfers_run
  *
- * Requests are signed (Signature Version 4, by libcurl) with the credentials that the AWS command line would
- * use (aws_credentials.h). Temporary credentials are fetched again some minutes before they expire, or when
- * the store says that they have. The bucket's region is found by the way: a store that names another region
- * is asked there.
+ * Requests are signed (Signature Version 4; by libcurl from 7.88 on, else by s3_signature.h) with the
+ * credentials that the AWS command line would use (aws_credentials.h). Temporary credentials are fetched
+ * again some minutes before they expire, or when the store says that they have. The bucket's region is found
+ * by the way: a store that names another region is asked there.
  *
  * Objects are read with If-Match: one that another program overwrites meanwhile is an error that names it,
  * never a mixture.
@@ -47,6 +47,7 @@ typedef struct dt_s3_options {
     const char *region;  /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, or us-east-1 */
     bool anonymous;      /* requests are not signed: for public buckets */
     bool requester_pays; /* the account of the credentials pays for the requests */
+    bool signs_itself;   /* for tests: as where libcurl cannot sign (dt_transfers_can_sign) */
 } dt_s3_options;
 
 typedef struct dt_s3_object {
@@ -61,11 +62,11 @@ dt_status dt_s3_parse(const char *url, dt_s3_location *location, dt_error *err);
 /* Whether the text begins with s3://, in any case. */
 bool dt_s3_is_url(const char *text);
 
-/* Why this build cannot list buckets or sign requests ("this build has no expat: ..."); NULL: it can. */
-const char *dt_s3_why_not(bool anonymous);
+/* Why this build cannot read S3 ("this build has no expat: ..."); NULL: it can. */
+const char *dt_s3_why_not(void);
 
 /* Finds the credentials unless `anonymous`; asks nothing of the store. DT_ERR_UNSUPPORTED; DT_ERR_USAGE: the
- * endpoint is no address, the profile does not exist, or there are no credentials; others of
+ * endpoint is no address, the profile does not exist, or there are no credentials; other errors of
  * dt_aws_credentials_find. */
 dt_status dt_s3_create(const dt_s3_options *options, dt_s3 **s3, dt_error *err);
 void dt_s3_destroy(dt_s3 *s3); /* NULL is fine. No get may be under way */
@@ -97,13 +98,14 @@ struct dt_s3_get {
 
     dt_transfer transfer; /* from here on: set by dt_s3_get_start */
     dt_s3 *s3;
+    int64_t signed_with;
 };
 
 /* Enqueues the request. Allowed in `done` and `visit` too. */
 void dt_s3_get_start(dt_s3 *s3, dt_transfers *transfers, dt_s3_get *get);
 
-/* What the store has to say about one object without its content: its size, and a checksum of all of it if the
- * store has one, which ranges do not bring. As dt_s3_get_start; offset, bytes and buffer do not count. In
+/* What the store has to say about one object without its content: its size, and a checksum of all of it if
+ * the store has one, which ranges do not bring. As dt_s3_get_start; offset, bytes and buffer do not count. In
  * `done`, get->transfer.answer has object_bytes, etag and checksum. DT_ERR_USAGE: there is no such object. */
 void dt_s3_head_start(dt_s3 *s3, dt_transfers *transfers, dt_s3_get *get);
 

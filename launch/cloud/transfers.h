@@ -98,8 +98,8 @@ typedef dt_status dt_transfer_done(dt_transfer *transfer, dt_status status, dt_e
 
 /* Owned by the caller, at the same address until `done` is called. Zero what is not used. */
 struct dt_transfer {
-    const char *name; /* for messages; NULL: the address */
-    const char *url;  /* used if prepare is NULL */
+    const char *folder, *name; /* for messages, which have one after the other; NULL: "", the address */
+    const char *url;           /* used if prepare is NULL */
     dt_transfer_kind kind;
     int64_t offset, bytes;
     char *buffer;           /* of `bytes` bytes; HEAD: NULL */
@@ -117,7 +117,8 @@ struct dt_transfer {
         dt_transfer *next;
         double not_before_s;
         int tries, tries_at_once;
-        bool is_first_answered;
+        uint64_t etag_hash; /* of the first answer */
+        bool is_answered;
     } own;
 };
 
@@ -134,8 +135,9 @@ typedef struct dt_transfers_stats {
 /* Whether this build has libcurl. If not, create fails with DT_ERR_UNSUPPORTED. */
 bool dt_transfers_are_built_in(void);
 
-/* Whether libcurl signs requests to S3 (from 7.87.0 on); NULL, or why not. */
-const char *dt_transfers_why_no_signatures(void);
+/* Whether the libcurl that runs can sign requests to S3: 7.88 or later. Older ones leave out headers that S3
+ * requires in the signature. */
+bool dt_transfers_can_sign(void);
 
 /* Does not connect yet. AWS_CA_BUNDLE names a file of certificates that are trusted; the proxies of the
  * environment are used. DT_ERR_UNSUPPORTED, DT_ERR_MEMORY, DT_ERR_IO (no file descriptors). */
@@ -159,8 +161,8 @@ int dt_transfers_wanted(const dt_transfers *transfers);
 int dt_transfers_most(const dt_transfers *transfers);
 
 /* Works until at least one transfer has ended, dt_transfers_wake was called, most_s seconds have passed, or
- * no transfer is left. DT_ERR_INTERRUPTED: a stop is requested (core/base/waits.h); what `done` returned. After
- * an error the engine can only be destroyed. */
+ * no transfer is left. DT_ERR_INTERRUPTED: a stop is requested (core/base/waits.h); what `done` returned.
+ * After an error the engine can only be destroyed. */
 dt_status dt_transfers_run(dt_transfers *transfers, double most_s, dt_error *err);
 
 /* Works until no transfer is left. */

@@ -164,7 +164,7 @@ static dt_status ask_and_print(check *c, const dt_plan_wanted *wanted, int n_wan
     static const char *const headings[] = {"what", "", "found"};
     dt_aws_credentials credentials = {0};
     int n_bad = 0;
-    DT_TRY(dt_aws_credentials_find(&credentials, err));
+    DT_TRY(dt_aws_credentials_find(NULL, &credentials, err));
     dt_status status = dt_aws_client_create(&credentials, &(dt_aws_options){0}, &c->client, err);
     if (status == DT_OK)
         status = dt_table_create(headings, 3, &c->table, err);

@@ -264,7 +264,7 @@ static const char **all_regions(const dt_catalog *catalog)
 static dt_status refresh_all(refresh *r, const char *path, dt_error *err)
 {
     dt_aws_credentials credentials = {0};
-    DT_TRY(dt_aws_credentials_find(&credentials, err));
+    DT_TRY(dt_aws_credentials_find(NULL, &credentials, err));
     dt_log_info("credentials from %s", credentials.source);
     dt_status status = dt_aws_client_create(&credentials, &(dt_aws_options){0}, &r->client, err);
     if (status == DT_OK)
