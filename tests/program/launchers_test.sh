@@ -64,6 +64,15 @@ esac
 begin "a killed rank ends all, with the code that README.md lists"
 expect_exit "$KILLED_CODE" env DTRAIN_FAULT=train.step@1:3:kill "$RANKS" 2 "$DTRAIN" "${small[@]}" --threads 1 --steps 1000 --out run
 
+begin "more than 32 ranks that are alike share a row of the table"
+job=$TOP_BUILDDIR/tests/program/chaos_job # with a small network
+[ "$MPI_KIND" != mpich ] || skip "33 ranks of MPICH, which do not yield, take minutes on few cores"
+expect_exit 0 env DT_CHAOS_RECORD="$PWD" "$RANKS" 33 "$job" "${small[@]}" --batch 1 --threads 1 --steps 1 --input synthetic
+expect_output "^ *0-32 (│|[|]) "
+expect_no_output "^ *1 (│|[|]) "
+expect_exit 0 env DT_CHAOS_RECORD="$PWD" "$RANKS" 2 "$job" "${small[@]}" --batch 1 --threads 1 --steps 1 --input synthetic
+expect_output "^ *1 (│|[|]) "
+
 begin "ranks that another MPI's launcher starts are refused"
 other=
 for launcher in mpirun.openmpi mpiexec.mpich; do
