@@ -77,6 +77,28 @@ launch_SOURCES += launch/cloud/transfers.h
 launch_SOURCES += launch/cloud/transfers_none.c
 launch_SOURCES += launch/cloud/xml.c
 launch_SOURCES += launch/cloud/xml.h
+launch_SOURCES += launch/cluster/address.c
+launch_SOURCES += launch/cluster/address.h
+launch_SOURCES += launch/cluster/cluster.c
+launch_SOURCES += launch/cluster/cluster.h
+launch_SOURCES += launch/cluster/costs.c
+launch_SOURCES += launch/cluster/costs.h
+launch_SOURCES += launch/cluster/generated.c
+launch_SOURCES += launch/cluster/generated.h
+launch_SOURCES += launch/cluster/parallelcluster.c
+launch_SOURCES += launch/cluster/parallelcluster.h
+launch_SOURCES += launch/cluster/plan_file.c
+launch_SOURCES += launch/cluster/plan_file.h
+launch_SOURCES += launch/cluster/quotas.c
+launch_SOURCES += launch/cluster/quotas.h
+launch_SOURCES += launch/cluster/region.c
+launch_SOURCES += launch/cluster/region.h
+launch_SOURCES += launch/cluster/steps.c
+launch_SOURCES += launch/cluster/steps.h
+launch_SOURCES += launch/cluster/templates.c
+launch_SOURCES += launch/cluster/templates.h
+launch_SOURCES += launch/cluster/yaml.c
+launch_SOURCES += launch/cluster/yaml.h
 launch_SOURCES += launch/commands/auto_batch.c
 launch_SOURCES += launch/commands/auto_batch.h
 launch_SOURCES += launch/commands/bench.c
@@ -91,6 +113,7 @@ launch_SOURCES += launch/commands/bench_parts.h
 launch_SOURCES += launch/commands/bench_report.c
 launch_SOURCES += launch/commands/bench_report.h
 launch_SOURCES += launch/commands/bench_training.c
+launch_SOURCES += launch/commands/cluster.c
 launch_SOURCES += launch/commands/commands.h
 launch_SOURCES += launch/commands/demo_data.c
 launch_SOURCES += launch/commands/eval.c
@@ -182,6 +205,8 @@ launch_SOURCES += launch/estimate/trace_runner.c
 launch_SOURCES += launch/estimate/trace_runner.h
 launch_SOURCES += launch/estimate/workload.c
 launch_SOURCES += launch/estimate/workload.h
+launch_SOURCES += launch/estimate/zone.c
+launch_SOURCES += launch/estimate/zone.h
 launch_SOURCES += launch/hardware/affinity.c
 launch_SOURCES += launch/hardware/affinity.h
 launch_SOURCES += launch/hardware/backends.c
@@ -242,6 +267,8 @@ launch_SOURCES += launch/show/layer_times.c
 launch_SOURCES += launch/show/layer_times.h
 launch_SOURCES += launch/show/output.c
 launch_SOURCES += launch/show/output.h
+launch_SOURCES += launch/show/shell.c
+launch_SOURCES += launch/show/shell.h
 launch_SOURCES += launch/show/svg.c
 launch_SOURCES += launch/show/svg.h
 launch_SOURCES += launch/show/table.c
@@ -313,3 +340,16 @@ launch/estimate/traces.inc: launch/estimate/data/traces.json
 	$(AM_V_GEN)$(MKDIR_P) launch/estimate && \
 	  $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $(srcdir)/launch/estimate/data/traces.json >$@-t && mv $@-t $@
 launch/estimate/interruption_times.$(OBJEXT): launch/estimate/traces.inc
+
+# What `dtrain cluster` writes as it is: built into the program, and installed with the reasons.
+cluster_templates =
+cluster_templates += launch/deploy/parallelcluster/bootstrap.sh
+cluster_templates += launch/deploy/parallelcluster/network.yaml
+BUILT_SOURCES += launch/cluster/templates.inc
+CLEANFILES += launch/cluster/templates.inc
+launch/cluster/templates.inc: $(cluster_templates)
+	$(AM_V_GEN)$(MKDIR_P) launch/cluster && for name in $(cluster_templates); do \
+	  file=$(srcdir)/$$name; \
+	  echo "{\"$${name##*/}\","; $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$file; echo '},'; \
+	done >$@-t && mv $@-t $@
+launch/cluster/templates.$(OBJEXT): launch/cluster/templates.inc

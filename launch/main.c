@@ -23,10 +23,11 @@ static const struct {
     bool cleans_up; /* a signal ends it after it has removed what is half written; others end at once */
 } commands[] = {
     {"train", dt_command_train, true}, /* also if no command is named; it stops on request */
-    {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
-    {"export", dt_command_export, true},       {"info", dt_command_info, false},
-    {"bench", dt_command_bench, true},         {"plan", dt_command_plan, false},
-    {"demo-data", dt_command_demo_data, true}, {"where", dt_command_where, false},
+    {"eval", dt_command_eval, false},       {"inspect", dt_command_inspect, false},
+    {"export", dt_command_export, true},    {"info", dt_command_info, false},
+    {"bench", dt_command_bench, true},      {"plan", dt_command_plan, false},
+    {"cluster", dt_command_cluster, false}, {"demo-data", dt_command_demo_data, true},
+    {"where", dt_command_where, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -42,10 +43,11 @@ static dt_status unknown_command(const char *name, dt_error *err)
     if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
         return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; to train on this folder, use --data %s",
                        name, name);
-    return dt_fail(err, DT_ERR_USAGE,
-                   "unknown command '%s'; there are train, eval, inspect, export, plan, bench, info and "
-                   "demo-data",
-                   name);
+    return dt_fail(
+        err, DT_ERR_USAGE,
+        "unknown command '%s'; there are train, eval, inspect, export, plan, cluster, bench, info and "
+        "demo-data",
+        name);
 }
 
 /* `dtrain help [COMMAND]` is `dtrain [COMMAND] --help`. */

@@ -134,9 +134,9 @@ static json_t *recommendations_json(const dt_plan *plan)
     json_t *list = json_array();
     for (int i = 0; i < plan->n_recommendations; i++) {
         const dt_recommendation *r = &plan->recommendations[i];
-        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s}", "title", r->title, "row",
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:s}", "title", r->title, "row",
                                               r->row >= 0 ? json_integer(r->row) : json_null(), "text",
-                                              r->text, "command", r->command));
+                                              r->text, "command", r->command, "cluster", r->cluster));
     }
     return list;
 }

@@ -25,7 +25,4 @@ dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err);
 int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t n_cheapest, int64_t *shown, int64_t max,
                              int64_t *n_left_out);
 
-/* Prints a paragraph in lines of at most `columns`, each after `indent` spaces. */
-void dt_plan_print_wrapped(FILE *stream, const char *text, int columns, int indent);
-
 #endif

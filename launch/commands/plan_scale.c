@@ -85,6 +85,6 @@ dt_status dt_plan_print_scale(const dt_plan *plan, bool is_markdown, FILE *strea
     if (is_markdown)
         dt_output_line(stream, "%s", text);
     else
-        dt_plan_print_wrapped(stream, text, dt_table_columns(stream), 0);
+        dt_output_paragraph(stream, text, dt_table_columns(stream), 0);
     return fflush(stream) == 0 && !ferror(stream) ? DT_OK : dt_fail_errno(err, "cannot print the result");
 }

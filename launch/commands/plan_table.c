@@ -6,6 +6,7 @@
 #include "launch/estimate/plan_words.h"
 #include "launch/estimate/seed_table.h"
 #include "launch/show/output.h"
+#include "launch/show/shell.h"
 #include "launch/show/table.h"
 
 #include <ctype.h>
@@ -106,23 +107,6 @@ static void fill_cells(const dt_plan_row *row, cells *c)
 
 /* -- texts ----------------------------------------------------------------------------------------------- */
 
-void dt_plan_print_wrapped(FILE *stream, const char *text, int columns, int indent)
-{
-    const int width = columns - indent;
-    while (*text) {
-        int length = (int)strlen(text);
-        if (length > width) {
-            length = width;
-            while (length > 0 && text[length] != ' ')
-                length--;
-            length = length == 0 ? width : length;
-        }
-        dt_output_line(stream, "%*s%.*s", indent, "", length, text);
-        text += length;
-        text += strspn(text, " ");
-    }
-}
-
 static void workload_text(const dt_plan *plan, char *out, size_t out_bytes)
 {
     const dt_workload *w = &plan->work;
@@ -150,30 +134,7 @@ static void print_excluded(const dt_plan *plan, bool all, const char *prefix, FI
         last = row->excluded;
         dt_plan_row_describe(row, where, sizeof where);
         snprintf(line, sizeof line, "%sleft out: %s: %s", prefix, where, row->excluded);
-        dt_plan_print_wrapped(stream, line, columns, 0);
-    }
-}
-
-/* Prints a command in lines that a shell joins again; they break between words alone. */
-static void print_command(FILE *stream, const char *command, int columns)
-{
-    enum { INDENT = 4 };
-    const int width = columns - INDENT - 2;
-    for (const char *from = command; *from;) {
-        const char *end = NULL;
-        bool is_quoted = false;
-        for (const char *s = from; *s && (s - from <= width || !end); s++) {
-            if (*s == '\\' && !is_quoted)
-                s++; /* an escaped quotation mark: add_word of plan_command.c */
-            else
-                is_quoted ^= *s == '\'';
-            if (*s == ' ' && !is_quoted)
-                end = s;
-        }
-        const bool is_last = (int)strlen(from) <= width || !end;
-        const int n = is_last ? (int)strlen(from) : (int)(end - from);
-        dt_output_line(stream, "%*s%.*s%s", INDENT, "", n, from, is_last ? "" : " \\");
-        from += is_last ? n : n + 1;
+        dt_output_paragraph(stream, line, columns, 0);
     }
 }
 
@@ -204,7 +165,7 @@ static void print_price_dates(const dt_plan *plan, const int64_t *shown, int64_t
             separator = ", ";
         }
     }
-    dt_plan_print_wrapped(stream, text, columns, 0);
+    dt_output_paragraph(stream, text, columns, 0);
 }
 
 /* What the marks of a table mean. */
@@ -229,9 +190,13 @@ static void print_recommendations(const dt_plan *plan, FILE *stream, int columns
                        same >= 0 ? plan->recommendations[same].title : "");
         if (same >= 0)
             continue;
-        dt_plan_print_wrapped(stream, r->text, columns, 2);
+        dt_output_paragraph(stream, r->text, columns, 2);
         if (r->command[0])
-            print_command(stream, r->command, columns);
+            dt_shell_print(stream, r->command, columns, 4);
+        if (r->cluster[0]) {
+            dt_output_line(stream, "  A cluster for it:");
+            dt_shell_print(stream, r->cluster, columns, 4);
+        }
     }
 }
 
@@ -239,7 +204,7 @@ static void print_notes(const dt_plan *plan, FILE *stream, int columns)
 {
     dt_output_line(stream, "%s", "");
     for (int i = 0; i < plan->n_notes; i++)
-        dt_plan_print_wrapped(stream, plan->notes[i], columns, 0);
+        dt_output_paragraph(stream, plan->notes[i], columns, 0);
 }
 
 static dt_status check_printed(FILE *stream, dt_error *err)
@@ -281,11 +246,11 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
         dt_plan_rows_to_show(plan, has_types ? MOST_SHOWN : MOST_CHEAPEST, shown, MOST_SHOWN, &n_left_out);
     n = n < MOST_SHOWN ? n : MOST_SHOWN;
     workload_text(plan, text, sizeof text);
-    dt_plan_print_wrapped(stream, text, columns, 0);
+    dt_output_paragraph(stream, text, columns, 0);
     if (n > 0) {
         DT_TRY(print_rows(plan, shown, n, stream, columns, err));
         legend_text(columns >= WIDE_WIDTH, n_left_out > 0, text, sizeof text);
-        dt_plan_print_wrapped(stream, text, columns, 0);
+        dt_output_paragraph(stream, text, columns, 0);
         print_price_dates(plan, shown, n, stream, columns);
     }
     print_excluded(plan, has_types || n == 0, "", stream, columns);
@@ -315,6 +280,8 @@ static void print_markdown_recommendations(const dt_plan *plan, FILE *stream)
             continue;
         dt_output_line(stream, "%s", "");
         dt_output_line(stream, "    %s", r->command);
+        if (r->cluster[0])
+            dt_output_line(stream, "    %s", r->cluster);
     }
 }
 
@@ -405,7 +372,7 @@ dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
         today_of(plan, seed->type, DT_PURCHASE_SPOT, spot, sizeof spot);
         status = dt_table_add(table, (const char *const[]){seed->type, said, today, spot}, err);
     }
-    dt_plan_print_wrapped(
+    dt_output_paragraph(
         stream,
         "The table that this project started from, by its own hours and prices, for ResNet-50 and 90 epochs "
         "of ImageNet-1K; beside it the figures of this plan.",
@@ -418,7 +385,7 @@ dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
         char limit[128];
         limit_today(plan, dt_seed_rows[i].type, limit, sizeof limit);
         snprintf(line, sizeof line, "%s: %s%s", dt_seed_rows[i].type, dt_seed_rows[i].why, limit);
-        dt_plan_print_wrapped(stream, line, width, 0);
+        dt_output_paragraph(stream, line, width, 0);
     }
     print_notes(plan, stream, width);
     return check_printed(stream, err);

@@ -2,6 +2,7 @@
 #include "launch/estimate/catalog_build.h"
 
 #include "launch/estimate/catalog_date.h"
+#include "launch/estimate/zone.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,42 +42,12 @@ static dt_status read_date(const dt_catalog_input *input, const dt_json_place *e
     return DT_OK;
 }
 
-/* What the ids of a region's zones begin with: "use1" of us-east-1, "apse2" of ap-southeast-2. Returns false
- * for a region whose name is made in another way. */
-static bool zone_prefix(const char *region, char out[8])
-{
-    static const char *const directions[] = {"north", "south", "east", "west", "central"};
-    const char *at = region + 3;
-    size_t n = 2;
-    if (strlen(region) < 6 || region[2] != '-')
-        return false;
-    memcpy(out, region, 2);
-    while (*at != '-') {
-        size_t i = 0;
-        while (i < 5 && strncmp(at, directions[i], strlen(directions[i])) != 0)
-            i++;
-        if (i == 5 || n == 5)
-            return false;
-        out[n++] = directions[i][0];
-        at += strlen(directions[i]);
-    }
-    if (at[1] < '0' || at[1] > '9' || at[2])
-        return false;
-    out[n] = at[1];
-    out[n + 1] = '\0';
-    return true;
-}
-
 /* Refuses a zone of another region: "usw2-az1" or "us-west-2a" in us-east-1. */
 static dt_status check_zone(const dt_json_place *entry, const dt_price *price, dt_error *err)
 {
     const dt_json_place zone = dt_json_member(entry, "zone");
     char prefix[8];
-    if (!price->zone || !strchr(price->zone, '-') || !zone_prefix(price->region, prefix))
-        return DT_OK;
-    const size_t n = strlen(prefix);
-    if (strncmp(price->zone, price->region, strlen(price->region)) == 0 ||
-        (strncmp(price->zone, prefix, n) == 0 && price->zone[n] == '-'))
+    if (!price->zone || dt_zone_is_in(price->zone, price->region) || !dt_zone_prefix(price->region, prefix))
         return DT_OK;
     return dt_json_fail(&zone, err, "\"zone\" is \"%s\", which is not in %s: its zones are %s-az1, ...",
                         price->zone, price->region, prefix);

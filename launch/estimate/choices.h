@@ -88,7 +88,9 @@ typedef struct dt_recommendation {
     char title[48];     /* "Cheapest", "Fastest", "Cheapest in 12 h", "Fastest for $50.00", "Best value" */
     int64_t row;        /* index in rows; -1: there is none, and `text` says why and what is nearest */
     char text[2400];    /* why this, what it assumes, what would change it */
-    char command[8192]; /* what to run next; "" for row -1 */
+    char command[8192]; /* the training; "" for row -1 */
+    char cluster[8192]; /* the `dtrain cluster` command that makes a cluster for it; "" for row -1, and for a
+                           type that ParallelCluster does not start */
 } dt_recommendation;
 #define DT_RECOMMENDATIONS_MAX 5
 

@@ -3,6 +3,7 @@
 #include "launch/estimate/plan_command.h"
 
 #include "launch/estimate/plan_words.h"
+#include "launch/show/shell.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,18 +33,8 @@ static void add(text *t, const char *format, ...)
 /* Adds a value as one word of a shell. */
 static void add_word(text *t, const char *word)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
-    if (word[0] && word[strspn(word, plain)] == '\0') {
-        add(t, "%s", word);
-        return;
-    }
-    add(t, "'");
-    for (const char *s = word; *s; s++)
-        if (*s == '\'')
-            add(t, "'\\''");
-        else
-            add(t, "%c", *s);
-    add(t, "'");
+    const size_t used = strlen(t->out);
+    t->is_full |= !dt_shell_word(word, t->out + used, t->bytes - used);
 }
 
 /* A value that begins like an option follows a '='. */
@@ -119,6 +110,31 @@ void dt_plan_command(const dt_plan *plan, const dt_plan_row *row, char *out, siz
     if (scales_lr(plan))
         add(&t, " --lr %.4g", RATED_LR / RATED_BATCH * (double)global_batch(plan, row));
     add_checkpoints(&t, plan, row);
+    if (t.is_full)
+        out[0] = '\0';
+}
+
+void dt_plan_cluster_command(const dt_plan *plan, const dt_plan_row *row, char *out, size_t out_bytes)
+{
+    const dt_options *o = plan->settings.options;
+    text t = {out, out_bytes, false};
+    out[0] = '\0';
+    if (row->instance->retiring.text)
+        return;
+    add(&t, "dtrain cluster --region %s", row->region);
+    if (row->zone)
+        add(&t, " --zone %s", row->zone);
+    add(&t, " --types %s --nodes %d --buy %s", row->instance->type, row->nodes,
+        row->purchase == DT_PURCHASE_SPOT        ? "spot"
+        : row->purchase == DT_PURCHASE_ON_DEMAND ? "on-demand"
+                                                 : "both");
+    if (plan->settings.budget_usd > 0)
+        add(&t, " --budget %.15g", plan->settings.budget_usd);
+    if (o && o->instances_file[0])
+        add_option(&t, "instances", o->instances_file, false);
+    if (o && o->prices_file[0])
+        add_option(&t, "prices", o->prices_file, false);
+    add(&t, " --bucket BUCKET --key KEY --create-network network.yaml");
     if (t.is_full)
         out[0] = '\0';
 }

@@ -110,6 +110,8 @@ static void add_recommendation(dt_html *page, const dt_plan *plan, const dt_reco
     dt_html_element(page, "p", "why", "%s", r->text);
     if (r->command[0])
         add_command(page, r->command);
+    if (r->cluster[0])
+        add_command(page, r->cluster);
     dt_html_markup(page, "</article>\n");
 }
 

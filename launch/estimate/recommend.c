@@ -167,6 +167,7 @@ static void recommend(dt_plan *plan, const char *title, int64_t index)
     for (size_t n = strlen(r->text); n > 0 && r->text[n - 1] == ' '; n--)
         r->text[n - 1] = '\0';
     dt_plan_command(plan, row, r->command, sizeof r->command);
+    dt_plan_cluster_command(plan, row, r->cluster, sizeof r->cluster);
 }
 
 /* The row with the least of a field. One that is being retired counts only where all are. */

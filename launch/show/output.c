@@ -32,6 +32,23 @@ void dt_output_line(FILE *stream, const char *format, ...)
     dt_free(longer);
 }
 
+void dt_output_paragraph(FILE *stream, const char *text, int columns, int indent)
+{
+    const int width = columns - indent;
+    while (*text) {
+        int length = (int)strlen(text);
+        if (length > width) {
+            length = width;
+            while (length > 0 && text[length] != ' ')
+                length--;
+            length = length == 0 ? width : length;
+        }
+        dt_output_line(stream, "%*s%.*s", indent, "", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
 json_t *dt_output_text(const char *text)
 {
     char *utf8 = dt_utf8_escape(text);

@@ -17,6 +17,9 @@
  * stay in the stream: check fflush or ferror after the last line. */
 void dt_output_line(FILE *stream, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Print a paragraph in lines of at most `columns`, each after `indent` spaces. Errors as above. */
+void dt_output_paragraph(FILE *stream, const char *text, int columns, int indent);
+
 /* A JSON string of a text that may hold any bytes; core/base/utf8.h says how those that are not
  * UTF-8 are kept. NULL: out of memory. The caller owns the reference. */
 json_t *dt_output_text(const char *text);
