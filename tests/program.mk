@@ -1,9 +1,11 @@
 # Tests of the whole program and of the tree, as scripts: PROGRAM_TESTS += tests/program/NAME_test.sh. See tests/lib.sh.
 PROGRAM_TESTS += tests/program/bench_test.sh
+PROGRAM_TESTS += tests/program/bootstrap_test.sh
 PROGRAM_TESTS += tests/program/chaos_test.sh
 PROGRAM_TESTS += tests/program/check_one_test.sh
 PROGRAM_TESTS += tests/program/checkpoint_test.sh
 PROGRAM_TESTS += tests/program/class_names_test.sh
+PROGRAM_TESTS += tests/program/cluster_test.sh
 PROGRAM_TESTS += tests/program/commands_test.sh
 PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/cuda_resources_test.sh

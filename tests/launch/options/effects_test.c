@@ -13,6 +13,7 @@
 #define EXPORT DT_COMMAND_EXPORT
 #define BENCH DT_COMMAND_BENCH
 #define PLAN DT_COMMAND_PLAN
+#define CLUSTER DT_COMMAND_CLUSTER
 
 /* Files of tests/. */
 #define DATA "launch/options/data_effects_test.c"
@@ -25,6 +26,8 @@
 #define PLANS "program/plans_test.sh"
 #define HERE "program/plan_here_test.sh"
 #define PLANNER "program/plan_test.sh"
+#define CLUSTERS "program/cluster_test.sh"
+#define CLUSTER_YAML "launch/cluster/parallelcluster_test.c"
 #define TRAINS "program/train_test.sh"
 #define BENCHES "program/bench_test.sh"
 #define EVAL_RESIZE "program/eval_resize_test.sh"
@@ -151,6 +154,31 @@ static const struct effect {
     {"prices", PLAN, PLANNER, "files of the user's override the built-in data"},
     {"rates", PLAN, PLANNER, "files of the user's override the built-in data"},
 
+    {"plan", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
+    {"choice", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
+    {"types", CLUSTER, CLUSTERS, "the configuration is YAML with the right values for each kind of instance"},
+    {"region", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
+    {"zone", CLUSTER, CLUSTERS,
+     "the network's template is written, and the next command puts its subnets in"},
+    {"bucket", CLUSTER, CLUSTER_YAML, "one_queue_is_as_expected"},
+    {"key", CLUSTER, CLUSTERS, "a YAML reader reads back what is quoted"},
+    {"nodes", CLUSTER, CLUSTER_YAML, "both_queues_differ_in_what_they_buy"},
+    {"buy", CLUSTER, CLUSTERS, "the configuration is YAML with the right values for each kind of instance"},
+    {"subnet", CLUSTER, CLUSTER_YAML, "one_queue_is_as_expected"},
+    {"head-subnet", CLUSTER, CLUSTER_YAML, "a_head_node_in_a_private_subnet_is_reached_by_session_manager"},
+    {"create-network", CLUSTER, CLUSTERS,
+     "the network's template is written, and the next command puts its subnets in"},
+    {"name", CLUSTER, "launch/cluster/costs_test.c", "the_command_is_repeated_with_the_networks_subnets"},
+    {"head-type", CLUSTER, CLUSTER_YAML, "options_choose_sizes_and_places"},
+    {"ssh-from", CLUSTER, CLUSTER_YAML, "one_queue_is_as_expected"},
+    {"shared-gb", CLUSTER, CLUSTER_YAML, "options_choose_sizes_and_places"},
+    {"fsx-gb", CLUSTER, CLUSTER_YAML, "options_choose_sizes_and_places"},
+    {"source", CLUSTER, CLUSTER_YAML, "one_queue_is_as_expected"},
+    {"budget", CLUSTER, CLUSTER_YAML, "one_queue_is_as_expected"},
+    {"instances", CLUSTER, CLUSTERS, "files of the user's add types and prices"},
+    {"prices", CLUSTER, CLUSTERS, "files of the user's add types and prices"},
+    {"output", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
+
     {"backend", T, TRAINS, "$backend trains, evaluates, and writes a run's folder"},
     {"backend", E, PROGRAM, "eval computes with the options that it is given"},
     {"comm", T | E, SESSION, "the_parts_get_what_is_given"},
@@ -220,7 +248,7 @@ static void each_option_of_each_command_has_a_test_of_its_effect(void)
 static void no_row_is_of_an_option_that_is_gone(void)
 {
     for (int i = 0; i < N; i++)
-        for (unsigned command = 1; command <= BENCH; command *= 2)
+        for (unsigned command = 1; command <= CLUSTER; command *= 2)
             if (effects[i].commands & command)
                 DT_CHECK_MSG(dt_options_find(effects[i].option, command) >= 0, "--%s, command %u",
                              effects[i].option, command);
