@@ -14,7 +14,11 @@
 #include "launch/estimate/catalog.h"
 #include "launch/options/options.h"
 
-enum { DT_CLUSTER_MAX_TYPES = 8, DT_CLUSTER_NODE_ROOT_GB = 100, DT_CLUSTER_HEAD_ROOT_GB = 60 };
+enum {
+    DT_CLUSTER_MAX_TYPES = 8,
+    DT_CLUSTER_NODE_ROOT_GB = 100,
+    DT_CLUSTER_HEAD_ROOT_GB = 60 /* estimated: the image */
+};
 
 /* Placeholders with the form of a subnet's id, which no subnet has: until the network exists. */
 #define DT_CLUSTER_NO_SUBNET "subnet-0privatesubnet000"

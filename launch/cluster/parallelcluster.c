@@ -10,10 +10,12 @@
 
 enum { REQUEUE_EXIT = 75, KILL_WAIT_S = 60, IDLE_MINUTES = 5, LOG_DAYS = 14, NAME_BYTES = 26 };
 
+/* gb 0: as large as the image. */
 static void add_root_volume(dt_yaml *y, int gb)
 {
     dt_yaml_open(y, "RootVolume");
-    dt_yaml_number(y, "Size", gb);
+    if (gb > 0)
+        dt_yaml_number(y, "Size", gb);
     dt_yaml_text(y, "VolumeType", "gp3");
     dt_yaml_flag(y, "Encrypted", true);
     dt_yaml_close(y);
@@ -43,7 +45,7 @@ static void add_head_node(dt_yaml *y, const dt_cluster *c)
     dt_yaml_text(y, "AllowedIps", c->ssh_from);
     dt_yaml_close(y);
     dt_yaml_open(y, "LocalStorage");
-    add_root_volume(y, DT_CLUSTER_HEAD_ROOT_GB);
+    add_root_volume(y, 0);
     dt_yaml_close(y);
     dt_yaml_comment(
         y, "Builds dtrain once, into /shared. The nodes run no script: one that fails or is slow would");

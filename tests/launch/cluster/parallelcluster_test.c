@@ -60,7 +60,6 @@ static const char one_queue[] =
     "    AllowedIps: \"203.0.113.7/32\"\n"
     "  LocalStorage:\n"
     "    RootVolume:\n"
-    "      Size: 60\n"
     "      VolumeType: gp3\n"
     "      Encrypted: true\n"
     "  # Builds dtrain once, into /shared. The nodes run no script: one that fails or is slow would\n"
