@@ -134,7 +134,7 @@ static dt_status set_region(dt_cluster *c, const dt_options *o, const dt_catalog
     const bool suits =
         plan && strcmp(plan->region, c->region) == 0; /* a zone of the plan's is in its region */
     c->zone = o->zone[0] ? o->zone : suits ? plan->zone : "";
-    if (c->zone[0] && !dt_zone_is_in(c->zone, c->region))
+    if (c->zone[0] && (!strchr(c->zone, '-') || !dt_zone_is_in(c->zone, c->region)))
         return dt_fail(err, DT_ERR_USAGE, "%s: %s is not a zone of %s", o->zone[0] ? "--zone" : "--plan",
                        c->zone, c->region);
     return DT_OK;

@@ -119,6 +119,18 @@ static dt_status choose(const dt_json_place *recommendations, dt_cluster_choice 
         list[0] ? "; --choice can be " : ": no choice was possible", list);
 }
 
+/* What follows "dtrain" in "mpirun -np 8 dtrain --data DIR". A plan without it, or with a longer one, has no
+ * options. */
+static void read_options(const dt_json_place *entry, dt_cluster_plan *plan)
+{
+    static const char program[] = " dtrain ";
+    const dt_json_place command = dt_json_member(entry, "command");
+    const char *text = command.value ? json_string_value(command.value) : NULL;
+    const char *found = text ? strstr(text, program) : NULL;
+    if (found && strlen(found) < sizeof plan->options)
+        snprintf(plan->options, sizeof plan->options, "%s", found + strlen(program) - 1);
+}
+
 static dt_status read_plan(const dt_json_place *root, dt_cluster_choice choice, dt_cluster_plan *plan,
                            dt_error *err)
 {
@@ -139,6 +151,7 @@ static dt_status read_plan(const dt_json_place *root, dt_cluster_choice choice, 
                             plan->title);
     DT_TRY(dt_json_get_int(&entry, "row", 0, dt_json_length(&rows) - 1, &i, err));
     const dt_json_place chosen = dt_json_element(&rows, i);
+    read_options(&entry, plan);
     return read_row(&chosen, plan, err);
 }
 

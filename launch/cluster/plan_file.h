@@ -20,6 +20,7 @@ typedef struct dt_cluster_plan {
     dt_buy_kind buy;           /* DT_BUY_BOTH for a plan that goes from spot to on demand */
     double usd_mean, usd_p95;  /* of the whole training */
     double hours_mean, hours_p95;
+    char options[4096]; /* of the training, as words for a shell: " --data DIR --batch 256"; "": not known */
 } dt_cluster_plan;
 
 /* DT_ERR_USAGE: the file cannot be read, is no plan ("FILE:LINE: ..."), or does not have this recommendation;

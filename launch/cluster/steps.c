@@ -2,6 +2,7 @@
 
 #include "launch/cluster/steps.h"
 
+#include "launch/cluster/parallelcluster.h"
 #include "launch/show/output.h"
 #include "launch/show/shell.h"
 #include "launch/show/table.h"
@@ -167,6 +168,25 @@ static void add_upload(command *c, const dt_cluster *cluster, const char *bootst
     }
 }
 
+/* The plan's training. Its data are in the bucket, unless the plan names a folder. */
+static void add_job(command *c, const dt_cluster *cluster)
+{
+    static const char unnamed[] = " --data DIR";
+    const char *options = cluster->plan && cluster->plan->options[0] ? cluster->plan->options : unnamed;
+    const char *data = strstr(options, unnamed);
+    const int n_gpus = cluster->types[0]->n_gpus;
+    add(c,
+        "sbatch --partition %s --nodes %d --ntasks-per-node %d --gpus-per-node %d "
+        "/shared/dtrain/share/dtrain/slurm/dtrain.sbatch",
+        cluster->has_spot ? DT_CLUSTER_SPOT_QUEUE : DT_CLUSTER_ON_DEMAND_QUEUE, cluster->n_nodes, n_gpus,
+        n_gpus);
+    if (data)
+        add(c, "%.*s --data s3://%s/imagenet%s", (int)(data - options), options, cluster->bucket,
+            data + strlen(unnamed));
+    else
+        add(c, "%s", options);
+}
+
 static void print_cluster(const dt_cluster *cluster, const dt_options *options, const char *bootstrap,
                           FILE *stream)
 {
@@ -192,8 +212,10 @@ static void print_cluster(const dt_cluster *cluster, const dt_options *options, 
     add_word(&c, key);
     print_step(stream, 3, "Log in, and start the training:", text);
     text[0] = '\0';
-    add(&c, "sbatch --partition %s --nodes %d /shared/dtrain/share/dtrain/slurm/dtrain.sbatch",
-        cluster->has_spot ? "spot" : "ondemand", cluster->n_nodes);
+    add(&c, "cd /shared/runs");
+    dt_shell_print(stream, text, dt_table_columns(stream), INDENT);
+    text[0] = '\0';
+    add_job(&c, cluster);
     dt_shell_print(stream, text, dt_table_columns(stream), INDENT);
 }
 

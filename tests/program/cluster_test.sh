@@ -66,9 +66,9 @@ cluster --types p4d.24xlarge --nodes 2
 expect_output '^cluster.yaml: as it was$'
 expect test "$(step 2)" = "pcluster create-cluster --region us-east-1 --cluster-name dtrain --cluster-configuration cluster.yaml"
 expect test "$(step 3 | head -n 1)" = "pcluster ssh --region us-east-1 --cluster-name dtrain -i ~/.ssh/me.pem"
-expect_output '^ +sbatch --partition spot --nodes 2 /shared/dtrain/share/dtrain/slurm/dtrain.sbatch'
+expect test "$(step 3 | tail -n 1)" = "sbatch --partition spot --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 /shared/dtrain/share/dtrain/slurm/dtrain.sbatch --data s3://images/imagenet"
 cluster --types g5.xlarge --buy on-demand --key 'my key' --output other.yaml
-expect_output '^ +sbatch --partition ondemand --nodes 1 '
+expect_output '^ +sbatch --partition ondemand --nodes 1 --ntasks-per-node 1 '
 expect_no_output 'create-service-linked-role'
 expect_no_output 'on spot'
 expect test "$(step 2)" = "pcluster create-cluster --region us-east-1 --cluster-name dtrain --cluster-configuration other.yaml"
@@ -129,6 +129,9 @@ queues = {"spot": ["SPOT"], "on demand": ["ONDEMAND"], "mixed": ["SPOT", "ONDEMA
 wrong = [q for q in ("SPOT", "ONDEMAND") if ("CapacityType: %s\n" % q in text) != (q in queues)]
 wrong += [w for w in ("Region: " + row["region"], "InstanceType: " + row["instance"], "MaxCount: %d\n" % row["nodes"],
                       'Value: "%.2f"' % row["usd"]["p95"]) if w not in text]
+options = next(r["command"] for r in plan["recommendations"] if r["row"] is not None and plan["rows"][r["row"]] is row).split(" dtrain ")[1]
+joined = " ".join(printed.replace("\\\n", " ").split())
+wrong += [] if options.replace("--data DIR", "--data s3://images/imagenet") in joined else ["the plan's training: " + options]
 wrong += [] if "$%.2f on average" % row["usd"]["mean"] in printed else ["the plan's dollars"]
 print(wrong)
 sys.exit(bool(wrong))

@@ -188,6 +188,9 @@ static void a_network_to_create_has_placeholders(void)
     strcpy(cluster_kit_options.zone, "usw2-az1");
     DT_CHECK_INT(dt_cluster_resolve(&cluster_kit_options, cluster_kit_catalog, NULL, &c, &err), DT_ERR_USAGE);
     DT_CHECK_STR(err.message, "--zone: usw2-az1 is not a zone of us-east-1");
+    strcpy(cluster_kit_options.zone, "a");
+    DT_CHECK_INT(dt_cluster_resolve(&cluster_kit_options, cluster_kit_catalog, NULL, &c, &err), DT_ERR_USAGE);
+    DT_CHECK_STR(err.message, "--zone: a is not a zone of us-east-1");
     strcpy(cluster_kit_options.zone, "us-east-1b");
     DT_CHECK_INT(dt_cluster_resolve(&cluster_kit_options, cluster_kit_catalog, NULL, &c, &err), DT_OK);
     cluster_kit_options.create_network[0] = cluster_kit_options.zone[0] = '\0';

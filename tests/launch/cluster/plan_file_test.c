@@ -27,8 +27,9 @@ static const char *write_plan(const char *recommendations)
 }
 
 #define ALL                                                                                                  \
-    "{\"title\": \"Cheapest\", \"row\": 0}, {\"title\": \"Fastest\", \"row\": 1}, {\"title\": \"Best "       \
-    "value\", \"row\": 1}"
+    "{\"title\": \"Cheapest\", \"row\": 0}, {\"title\": \"Fastest\", \"row\": 1, "                           \
+    "\"command\": \"mpirun -np 16 dtrain --data DIR --lr 0.8\"}, "                                           \
+    "{\"title\": \"Best value\", \"row\": 1}"
 
 static void the_best_value_is_taken(void)
 {
@@ -36,6 +37,7 @@ static void the_best_value_is_taken(void)
     DT_REQUIRE_MSG(dt_cluster_plan_read(path, DT_CLUSTER_CHOICE_AUTO, &plan, &err) == DT_OK, "%s",
                    err.message);
     DT_CHECK_STR(plan.title, "Best value");
+    DT_CHECK_STR(plan.options, "");
     DT_CHECK_STR(plan.type, "p5.48xlarge");
     DT_CHECK_STR(plan.region, "us-east-2");
     DT_CHECK_STR(plan.zone, "use2-az3");
@@ -51,6 +53,7 @@ static void the_best_value_is_taken(void)
     DT_CHECK_INT(plan.buy, DT_BUY_ON_DEMAND);
     DT_REQUIRE(dt_cluster_plan_read(path, DT_CLUSTER_CHOICE_FASTEST, &plan, &err) == DT_OK);
     DT_CHECK_STR(plan.title, "Fastest");
+    DT_CHECK_STR(plan.options, " --data DIR --lr 0.8");
 }
 
 static void what_the_plan_was_asked_for_comes_first(void)
