@@ -22,6 +22,8 @@ void dt_bench_figures_init(dt_bench_figures *f)
                             .loader_core_images_s = NAN,
                             .loader_images_s = NAN,
                             .train_images_s = NAN,
+                            .slowest_train_images_s = NAN,
+                            .fastest_train_images_s = NAN,
                             .evaluate_images_s = NAN,
                             .checkpoint_s = NAN,
                             .last_checkpoint_s = NAN,

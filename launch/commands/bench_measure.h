@@ -13,11 +13,12 @@
 
 /* NAN: not measured. Images a second are those of all ranks together. */
 typedef struct dt_bench_figures {
-    double start_s;                               /* from the program's start to the first step */
-    double step_images_s;                         /* random pixels, without the loader */
-    double loader_core_images_s, loader_images_s; /* the loader alone: one core, all cores */
-    double train_images_s, evaluate_images_s;     /* all parts at once */
-    double checkpoint_s, last_checkpoint_s;       /* as in dt_bench_training */
+    double start_s;                                        /* from the program's start to the first step */
+    double step_images_s;                                  /* random pixels, without the loader */
+    double loader_core_images_s, loader_images_s;          /* the loader alone: one core, all cores */
+    double train_images_s, evaluate_images_s;              /* all parts at once */
+    double slowest_train_images_s, fastest_train_images_s; /* as in dt_bench_training */
+    double checkpoint_s, last_checkpoint_s;                /* as in dt_bench_training */
     double checkpoint_bytes;
     double disk_bytes_s, download_bytes_s;
 } dt_bench_figures;

@@ -15,6 +15,20 @@ static dt_status start(dt_sink *sink, const dt_metrics_start *m, dt_error *err)
     return DT_OK;
 }
 
+static void count_second(dt_bench_meter *t, int64_t n, double seconds)
+{
+    t->second_steps += n;
+    t->second_s += seconds;
+    if (t->second_s < 1.0)
+        return;
+    const double step_s = t->second_s / (double)t->second_steps;
+    t->fastest_step_s = t->n_seconds == 0 || step_s < t->fastest_step_s ? step_s : t->fastest_step_s;
+    t->slowest_step_s = step_s > t->slowest_step_s ? step_s : t->slowest_step_s;
+    t->n_seconds++;
+    t->second_steps = 0;
+    t->second_s = 0;
+}
+
 static void count(dt_bench_meter *t, int64_t step, double now)
 {
     const int64_t n = step - t->sample_step;
@@ -24,6 +38,7 @@ static void count(dt_bench_meter *t, int64_t step, double now)
     } else {
         t->n_steps += n;
         t->steps_s += now - t->sample_s;
+        count_second(t, n, now - t->sample_s);
     }
 }
 
@@ -96,6 +111,8 @@ void dt_bench_meter_get(const dt_bench_meter *t, dt_bench_training *f)
                              .checkpoint_s = NAN,
                              .last_checkpoint_s = t->last_checkpoint_s,
                              .checkpoint_bytes = t->checkpoint_bytes > 0 ? (double)t->checkpoint_bytes : NAN};
+    f->slowest_images_s = t->n_seconds > 1 ? (double)t->global_batch / t->slowest_step_s : NAN;
+    f->fastest_images_s = t->n_seconds > 1 ? (double)t->global_batch / t->fastest_step_s : NAN;
     if (t->n_checkpoints > 0 && t->n_steps > 0)
         f->checkpoint_s = delay_s > 0 ? delay_s / (double)t->n_checkpoints : 0;
 }

@@ -9,7 +9,8 @@
  *
  * A step belongs to a checkpoint if it ends between the start of the checkpoint (after each step whose number
  * is a multiple of checkpoint_every, but the last) and its report. The rate is that of the other steps; what
- * the steps of checkpoints take beyond it is the delay by checkpoints.
+ * the steps of checkpoints take beyond it is the delay by checkpoints. How far the rate of a second is from the
+ * mean shows how much the machine's speed varies.
  */
 #ifndef DT_LAUNCH_COMMANDS_BENCH_METER_H
 #define DT_LAUNCH_COMMANDS_BENCH_METER_H
@@ -25,7 +26,10 @@ typedef struct dt_bench_meter {
     bool is_sampling, is_saving, was_saving; /* was_saving: at any time since sample_s */
     int64_t n_steps, n_saving;               /* steps without, and with a checkpoint beside them */
     double steps_s, saving_s;
-    int64_t n_checkpoints, checkpoint_bytes; /* n_checkpoints: without the last one */
+    int64_t second_steps,
+        n_seconds; /* the steps counted since the last whole second of steps; whole seconds */
+    double second_s, fastest_step_s, slowest_step_s; /* their time; of whole seconds, the mean of each */
+    int64_t n_checkpoints, checkpoint_bytes;         /* n_checkpoints: without the last one */
     double last_checkpoint_s;
     dt_metrics_eval eval; /* the last one; n 0: none */
 } dt_bench_meter;
@@ -36,7 +40,8 @@ void dt_bench_meter_init(dt_bench_meter *meter, int64_t n_warmup, int64_t lag, i
 
 /* Values that were not measured are NAN. */
 typedef struct dt_bench_training {
-    double images_s;          /* of all ranks */
+    double images_s;                           /* of all ranks */
+    double slowest_images_s, fastest_images_s; /* the same by the second; of at least two */
     double first_step_s;      /* by dt_clock_s, without the time of a usual step: when the first one began */
     double evaluate_images_s; /* of all ranks */
     double checkpoint_s;      /* delay by one checkpoint that is written while steps go on, 0 or more */

@@ -72,10 +72,15 @@ static void describe_device(const dt_bench_parts *p, device_names *d)
 
 /* -- the table ------------------------------------------------------------------------------------------- */
 
+static int digits(double images_s)
+{
+    return images_s < 100 ? 1 : 0;
+}
+
 static void add_rate(dt_table *t, const char *name, double images_s, const char *of)
 {
     if (!isnan(images_s))
-        dt_table_add_pair(t, name, "%.*f images/s: %s", images_s < 100 ? 1 : 0, images_s, of);
+        dt_table_add_pair(t, name, "%.*f images/s: %s", digits(images_s), images_s, of);
 }
 
 static void add_machine(dt_table *t, const dt_bench_parts *p, const device_names *d)
@@ -121,6 +126,10 @@ dt_status dt_bench_report_print(const dt_bench_parts *p, const dt_bench_figures 
     dt_table_add_pair(t, "start", "%.2f s from the command to the first step", f->start_s);
     add_rate(t, "net", f->step_images_s, "steps on random pixels");
     add_rate(t, "training", f->train_images_s, "steps on images from the loader");
+    if (!isnan(f->slowest_train_images_s))
+        dt_table_add_pair(t, "by the second", "%.*f to %.*f images/s: how much this machine's speed varies",
+                          digits(f->slowest_train_images_s), f->slowest_train_images_s,
+                          digits(f->fastest_train_images_s), f->fastest_train_images_s);
     add_rate(t, "evaluation", f->evaluate_images_s, "on images from the loader");
     add_rate(t, "loader, 1 core", f->loader_core_images_s, "decoding alone");
     add_rate(t, "loader, all", f->loader_images_s, all);

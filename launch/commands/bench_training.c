@@ -221,6 +221,8 @@ dt_status dt_bench_measure_training(dt_bench_parts *p, double seconds, dt_bench_
     dt_bench_meter_get(&meter, &t);
     DT_TRY(comm->ops->broadcast(comm, &t, sizeof t, 0, err));
     f->train_images_s = t.images_s;
+    f->slowest_train_images_s = t.slowest_images_s;
+    f->fastest_train_images_s = t.fastest_images_s;
     f->evaluate_images_s = t.evaluate_images_s;
     f->checkpoint_s = t.checkpoint_s;
     f->last_checkpoint_s = t.last_checkpoint_s;

@@ -49,6 +49,23 @@ static void the_rate_is_that_of_the_steps_after_the_warm_up(void)
     DT_CHECK(dt_bench_meter_has(&meter, 3) && !dt_bench_meter_has(&meter, 4));
 }
 
+/* Seconds of 64 images in 1 s, of 128 in 1.25 s, and of 64 in 1.6 s; 0.5 s are no whole second. */
+static void the_slowest_and_the_fastest_second_are_known(void)
+{
+    begin(1, 1, 0, 0);
+    step(1, 1.0);
+    step(2, 1.0);
+    dt_bench_meter_get(&meter, &figures);
+    DT_CHECK(isnan(figures.slowest_images_s) && isnan(figures.fastest_images_s));
+    step(3, 0.5);
+    step(4, 0.75);
+    step(5, 1.6);
+    step(6, 0.5);
+    dt_bench_meter_get(&meter, &figures);
+    DT_CHECK_CLOSE(figures.slowest_images_s, 64 / 1.6, 1e-9);
+    DT_CHECK_CLOSE(figures.fastest_images_s, 128 / 1.25, 1e-9);
+}
+
 static void nothing_is_known_during_the_warm_up(void)
 {
     begin(2, 1, 0, 0);
@@ -141,6 +158,7 @@ static void the_last_checkpoint_counts_from_the_evaluation_on(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_rate_is_that_of_the_steps_after_the_warm_up),
+    DT_TEST(the_slowest_and_the_fastest_second_are_known),
     DT_TEST(nothing_is_known_during_the_warm_up),
     DT_TEST(a_checkpoint_delays_by_what_its_steps_take_longer),
     DT_TEST(a_checkpoint_that_delays_nothing_has_a_delay_of_0),

@@ -146,9 +146,26 @@ static void what_was_not_measured_is_left_out(void)
     dt_catalog_free(catalog);
 }
 
+static void the_table_shows_how_much_the_speed_varies(void)
+{
+    char text[4096] = "";
+    dt_bench_figures figures;
+    dt_bench_figures_init(&figures);
+    figures.train_images_s = 180;
+    figures.slowest_train_images_s = 99.5;
+    figures.fastest_train_images_s = 190;
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    DT_REQUIRE(stream != NULL);
+    DT_CHECK(dt_bench_report_print(&parts, &figures, stream, &err) == DT_OK);
+    fclose(stream);
+    DT_CHECK_CONTAINS(text, "180 images/s: steps on images");
+    DT_CHECK_CONTAINS(text, "99.5 to 190 images/s: how much");
+}
+
 static const dt_test tests[] = {
     DT_TEST(gpus_have_the_names_of_the_rates),
     DT_TEST(all_figures_come_through_the_catalog),
     DT_TEST(what_was_not_measured_is_left_out),
+    DT_TEST(the_table_shows_how_much_the_speed_varies),
 };
 DT_TEST_MAIN("launch/commands/bench_report", tests)
