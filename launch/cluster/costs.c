@@ -200,6 +200,13 @@ static void add_price(text *t, const dt_price *price, const char *type, const ch
         price->zone ? " in " : "", price->zone ? price->zone : "", days, DT_PLURAL(days));
 }
 
+/* A price of the cluster's zone, or one of which that cannot be said: prices have the ids of zones. */
+static bool is_in_zone(const dt_cluster *c, const dt_price *price)
+{
+    return !c->zone[0] || strncmp(c->zone, c->region, strlen(c->region)) == 0 ||
+           (price && price->zone && strcmp(price->zone, c->zone) == 0);
+}
+
 static void add_prices(text *t, const dt_cluster *c, const dt_cluster_costs *costs, const char *today)
 {
     add(t, "Prices:");
@@ -210,13 +217,15 @@ static void add_prices(text *t, const dt_cluster *c, const dt_cluster_costs *cos
         if (c->has_on_demand)
             add_price(t, cost->on_demand_price, c->types[i]->type, today);
     }
-    add(t, " the rest at list prices%s. dtrain plan --refresh-prices asks for today's. ",
+    add(t, " the rest at list prices%s. dtrain plan --refresh-prices asks for today's.",
         costs->is_elsewhere ? " of us-east-1, since none of this region are known here" : "");
     for (int i = 0; i < c->n_types; i++) {
         const dt_cluster_cost *cost = &costs->items[costs->n - c->n_types + i];
-        if (!cost->spot_price && !cost->on_demand_price)
-            add(t, "No price of %s in %s is known: it may not be offered there. ", c->types[i]->type,
-                c->region);
+        const bool has_none = !cost->spot_price && !cost->on_demand_price;
+        const bool is_of_zone = !c->has_spot || is_in_zone(c, cost->spot_price);
+        if (has_none || !is_of_zone)
+            add(t, " No %sprice of %s in %s is known: it may not be offered there.", has_none ? "" : "spot ",
+                c->types[i]->type, has_none ? c->region : c->zone);
     }
 }
 

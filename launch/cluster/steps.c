@@ -203,9 +203,8 @@ static void print_cluster(const dt_cluster *cluster, const dt_options *options, 
     add(&c, "pcluster create-cluster --region %s --cluster-name %s --cluster-configuration ", cluster->region,
         cluster->name);
     add_word(&c, options->output);
-    print_step(
-        stream, 2,
-        "Make the cluster, which builds dtrain (20 minutes; pcluster describe-cluster says when):", text);
+    print_step(stream, 2,
+               "Make the cluster, which builds dtrain (20 minutes; pcluster list-clusters):", text);
     text[0] = '\0';
     snprintf(key, sizeof key, "%s.pem", cluster->key);
     add(&c, "pcluster ssh --region %s --cluster-name %s -i ~/.ssh/", cluster->region, cluster->name);

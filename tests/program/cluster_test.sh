@@ -103,7 +103,7 @@ fi
 
 begin "a YAML reader reads back what is quoted"
 if need_yaml; then
-    for key in yes 1e3 '~' '#1' 'a: b' "it's" 'say "x"' 'a\b' '- a' '%' '0.0.0.0/0' 2026-11-30; do
+    for key in yes 1e3 '~' '#1' 'a: b' "it's" 'say "x"' 'a\b' '- a' '%' 0.5 2026-11-30; do
         rm -f cluster.yaml
         cluster --types g5.xlarge --key "$key" --budget 50
         is 'c["HeadNode"]["Ssh"]["KeyName"]' "$key"
@@ -270,6 +270,11 @@ expect_exit 0 "$DTRAIN" cluster --region us-east-1 --types g9.xlarge --bucket im
 expect grep -q -e '- all$' g9.yaml
 expect_no_output scratch
 expect test "$(grep -c scratch g9.yaml)" = 0
-expect_output 'No price of g9.xlarge in us-east-1 is known'
+expect grep -q 'No price of g9.xlarge in us-east-1 is known' <<<"$(tr '\n' ' ' <"$OUTPUT")"
+# Spot prices are of zones: one of another zone says nothing about this one.
+expect_exit 0 "$DTRAIN" cluster --region us-east-1 --zone use1-az4 --types p4d.24xlarge --bucket images --key me --create-network n.yaml --output p4d.yaml
+expect grep -q 'No spot price of p4d.24xlarge in use1-az4 is known' <<<"$(tr '\n' ' ' <"$OUTPUT")"
+expect_exit 0 "$DTRAIN" cluster --region us-east-1 --zone us-east-1a --types p4d.24xlarge --bucket images --key me --create-network n.yaml --output p4d.yaml
+expect_no_output 'is known: it may'
 
 finish
