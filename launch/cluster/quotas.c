@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Adds what one type needs. Where it counts with one that is there already, EC2 gives nodes of either, and the
- * types have the same vCPUs. */
+/* Adds what one type needs. Where it counts with one that is there already, EC2 gives nodes of either, and
+ * the types have the same vCPUs. */
 static void add_type(const dt_cluster *c, const dt_instance *type, bool is_spot, dt_cluster_quota *quotas,
                      int *n)
 {

@@ -15,8 +15,8 @@
  * a training whose options have their defaults. A command that does not fit is left out: "". */
 void dt_plan_command(const dt_plan *plan, const dt_plan_row *row, char *out, size_t out_bytes);
 
-/* Write the command that makes a cluster for the row, with BUCKET and KEY for what only the user knows. "" for
- * a type that is being retired, and if it does not fit. */
+/* Write the command that makes a cluster for the row, with BUCKET and KEY for what only the user knows. ""
+ * for a type that is being retired, and if it does not fit. */
 void dt_plan_cluster_command(const dt_plan *plan, const dt_plan_row *row, char *out, size_t out_bytes);
 
 /* Sentences about the command: its learning rate, its hosts, and the change to on demand of a mixed row. Each

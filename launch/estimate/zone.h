@@ -1,5 +1,5 @@
-/* zone.h: zones of a region, as AWS names them: by id ("use1-az2"), which is one place for all accounts, or by
- * name ("us-east-1a"), which is another place in each.
+/* zone.h: zones of a region, as AWS names them: by id ("use1-az2"), which is one place for all accounts, or
+ * by name ("us-east-1a"), which is another place in each.
  *
  *   if (!dt_zone_is_in("usw2-az1", "us-east-1")) ...
  *

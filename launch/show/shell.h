@@ -14,8 +14,8 @@
  * not fit; out then ends early. */
 bool dt_shell_word(const char *text, char *out, size_t bytes);
 
-/* Prints a command in lines of at most `columns`, each after `indent` spaces, that a shell joins again: a line
- * ends with a backslash, between words. Errors stay in the stream. */
+/* Prints a command in lines of at most `columns`, each after `indent` spaces, that a shell joins again: a
+ * line ends with a backslash, between words. Errors stay in the stream. */
 void dt_shell_print(FILE *stream, const char *command, int columns, int indent);
 
 #endif

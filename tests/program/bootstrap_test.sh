@@ -126,7 +126,7 @@ archive dtrain-9.2.tar.xz 9.2
 bootstrap 1 s3://images/dtrain-9.3.tar.xz none
 expect_output "dtrain-9.3.tar.xz': No such file"
 expect_output '^dtrain bootstrap: failed: fetching s3://images/dtrain-9.3.tar.xz; the whole output is in '
-sed -i 's/return "with/retrun "with/' dtrain-9.2/tiny.c
+sed -i 's/return "with/give "with/' dtrain-9.2/tiny.c
 tar -cJf store/broken.tar.xz dtrain-9.2
 bootstrap 1 s3://images/broken.tar.xz none
 expect_output 'tiny.c:1:.*error'
