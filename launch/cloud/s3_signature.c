@@ -69,6 +69,16 @@ static void sign_text(const dt_s3_signing_key *key, const char *day, const char 
     dt_sha256_format(mac, hex);
 }
 
+/* The hash of the body, as a header says it. */
+static const char *payload_of(const char *const *headers, int n)
+{
+    static const char name[] = "x-amz-content-sha256: ";
+    for (int i = 0; i < n; i++)
+        if (strncmp(headers[i], name, strlen(name)) == 0)
+            return headers[i] + strlen(name);
+    return "UNSIGNED-PAYLOAD";
+}
+
 /* The digest of the canonical request; false: out of memory. */
 static bool hash_request(const char *method, const char *url, const char *const *headers, int n,
                          char names[NAMES_BYTES], char hex[2 * DT_SHA256_BYTES + 1])
@@ -97,7 +107,9 @@ static bool hash_request(const char *method, const char *url, const char *const 
     add_headers(all, n + 1, canonical, space, &used, names, &names_used);
     append(canonical, space, &used, "\n", 1);
     append(canonical, space, &used, names, strlen(names));
-    append(canonical, space, &used, "\nUNSIGNED-PAYLOAD", strlen("\nUNSIGNED-PAYLOAD"));
+    append(canonical, space, &used, "\n", 1);
+    const char *payload = payload_of(headers, n);
+    append(canonical, space, &used, payload, strlen(payload));
     dt_sha256(canonical, used, digest);
     dt_sha256_format(digest, hex);
     explicit_bzero(canonical, space); /* it has the session token */

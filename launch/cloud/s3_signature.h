@@ -21,9 +21,9 @@ typedef struct dt_s3_signature {
     char authorization[768]; /* "Authorization: AWS4-HMAC-SHA256 Credential=..., Signature=..." */
 } dt_s3_signature;
 
-/* Signs the host, the date, and `headers` ("name: value", at most 8, names in small letters), which have
- * x-amz-content-sha256: UNSIGNED-PAYLOAD. `url` is percent-encoded, its query sorted. DT_ERR_MEMORY;
- * DT_ERR_INTERNAL: something is too long. */
+/* Signs the host, the date, and `headers` ("name: value", at most 8, names in small letters), one of which is
+ * x-amz-content-sha256, the hash of the body or UNSIGNED-PAYLOAD. `url` is percent-encoded, its query sorted.
+ * DT_ERR_MEMORY; DT_ERR_INTERNAL: something is too long. */
 dt_status dt_s3_sign(const dt_s3_signing_key *key, const char *method, const char *url,
                      const char *const *headers, int n_headers, double unix_s, dt_s3_signature *signature,
                      dt_error *err);

@@ -3,6 +3,7 @@ from the documentation of Signature Version 4, and misbehaves as it is told.
 
     python3 s3_server.py FOLDER                              serves; ends after ten minutes at the latest
     python3 s3_server.py FOLDER content BUCKET KEY           writes an object to its standard output
+    python3 s3_server.py FOLDER sums BUCKET PREFIX           a line `CRC32 BYTES KEY` for each object, in the order of a listing; KEY percent-encoded
     python3 s3_server.py FOLDER compare BUCKET PREFIX DIR    compares DIR/NAME with each object PREFIX + NAME; prints what differs
 
 It writes FOLDER/port, and a line `KEY-ID METHOD BUCKET KEY RANGE CODE` for each request to FOLDER/requests (KEY as in the address; `-`: none; LIST is a
@@ -461,6 +462,11 @@ def main():
         o = store.load().buckets[sys.argv[3]][sys.argv[4]]
         for piece in o.pieces(0, o.bytes):
             sys.stdout.buffer.write(piece)
+        return
+    if sys.argv[2:3] == ["sums"]:
+        for o in store.load().sorted[sys.argv[3]]:
+            if o.key.startswith(sys.argv[4]):
+                print("%s %d %s" % (base64.b64decode(o.sum("crc32")).hex(), o.bytes, urllib.parse.quote(o.key, safe="/-_.~", errors="surrogateescape")))
         return
     if sys.argv[2:3] == ["compare"]:
         sys.exit(compare(*sys.argv[3:6]))
