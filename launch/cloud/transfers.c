@@ -33,7 +33,7 @@ struct dt_transfers {
     dt_transfer_slot **slots, *idle;
     int n_slots, n_active;
     dt_transfer_queue ready, waiting; /* to be tried; to be tried later */
-    bool has_succeeded;               /* some server has answered */
+    bool is_answered;                 /* some server has answered */
     int64_t n_ended, noted_bytes, noted_requests;
     dt_transfers_stats stats;
 };
@@ -179,7 +179,7 @@ static dt_status try_again(dt_transfers *x, dt_transfer *t, dt_transfer_verdict 
     const dt_transfers_options *o = &x->options;
     const bool is_at_once = verdict == DT_TRANSFER_RETRY_NOW && t->own.tries_at_once < MAX_TRIES_AT_ONCE;
     const int most =
-        x->has_succeeded || o->max_tries < TRIES_OF_A_STRANGER ? o->max_tries : TRIES_OF_A_STRANGER;
+        x->is_answered || o->max_tries < TRIES_OF_A_STRANGER ? o->max_tries : TRIES_OF_A_STRANGER;
     if (has_come_further)
         t->own.tries = 0;
     t->own.tries += !is_at_once;
@@ -239,7 +239,7 @@ static dt_status end_try(dt_transfers *x, dt_transfer_slot *slot, CURLcode resul
     x->stats.connections += opened;
     x->stats.bytes += slot->n_received;
     const bool has_come_further = slot->n_received > 0;
-    x->has_succeeded = x->has_succeeded || is_whole || has_come_further;
+    x->is_answered = x->is_answered || slot->answer.status > 0;
     slot->transfer = NULL;
     const dt_status status = is_whole ? end_transfer(x, t, DT_OK, &why, err)
                                       : try_again(x, t, verdict, has_come_further, &why, err);
@@ -287,7 +287,7 @@ static dt_status run(dt_transfers *x, double most_s, dt_error *err)
     const int64_t n_ended = x->n_ended;
     const double until_s = dt_clock_s() + most_s;
     double noted_s = 0.0;
-    for (bool is_woken = false;;) {
+    for (bool is_woken = false, has_worked = false;; has_worked = true) {
         const char *stop = dt_waits_stop_requested();
         if (stop)
             return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s while fetching data", stop);
@@ -297,7 +297,8 @@ static dt_status run(dt_transfers *x, double most_s, dt_error *err)
             note_width(x, now_s);
             noted_s = now_s;
         }
-        if (is_woken || x->n_ended != n_ended || now_s >= until_s || dt_transfers_left(x) == 0)
+        if (x->n_ended != n_ended || dt_transfers_left(x) == 0 ||
+            (has_worked && (is_woken || now_s >= until_s)))
             return DT_OK;
         is_woken = work(x, fmin(until_s, due_s));
         DT_TRY(end_tries(x, err));

@@ -83,16 +83,16 @@ configure_parts --without-onednn --without-cuda && {
 begin "without_curl"
 configure_parts --without-curl --without-cuda && {
     expect_summary '^  libcurl +no +- +turned off with --without-curl'
-    expect_summary '^  no --spot imds, no plan --refresh-prices, no plan --check: '
+    expect_summary '^  no --spot imds, no plan --refresh-prices, no plan --check, no S3: '
     build_and_run tests/launch/cloud/http_test tests/launch/cloud/spot_notice_test tests/launch/cloud/aws_test tests/program/spot_test.sh:libcurl \
-        "tests/program/plan_aws_test.sh:without libcurl"
+        "tests/program/plan_aws_test.sh:without libcurl" tests/launch/cloud/transfers_test tests/launch/cloud/s3_test "tests/program/s3_test.sh:without libcurl"
 }
 
 begin "without_expat"
 configure_parts --without-expat --without-cuda && {
     expect_summary '^  expat +no +- +turned off with --without-expat'
-    expect_summary '^  no plan --refresh-prices, no plan --check: '
-    build_and_run tests/launch/cloud/aws_test "tests/program/plan_aws_test.sh:without libcurl"
+    expect_summary '^  no plan --refresh-prices, no plan --check, no S3: '
+    build_and_run tests/launch/cloud/aws_test "tests/program/plan_aws_test.sh:without libcurl" tests/launch/cloud/s3_test "tests/program/s3_test.sh:without libcurl"
 }
 
 begin "without_cuda"

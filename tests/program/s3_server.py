@@ -6,7 +6,7 @@ from the documentation of Signature Version 4, and misbehaves as it is told.
     python3 s3_server.py FOLDER sums BUCKET PREFIX           a line `CRC32 BYTES KEY` for each object, in the order of a listing; KEY percent-encoded
     python3 s3_server.py FOLDER compare BUCKET PREFIX DIR    compares DIR/NAME with each object PREFIX + NAME; prints what differs
 
-It writes FOLDER/port, and a line `KEY-ID METHOD BUCKET KEY RANGE CODE` for each request to FOLDER/requests (KEY as in the address; `-`: none; LIST is a
+With FOLDER/cert.pem and FOLDER/key.pem it speaks HTTPS. It writes FOLDER/port, and a line `KEY-ID METHOD BUCKET KEY RANGE CODE` for each request to FOLDER/requests (KEY as in the address; `-`: none; LIST is a
 method here; CREDENTIALS is a request for those). FOLDER/keys.json has the keys: {KEY-ID: {"secret": ..., "token": ... or null}}.
 
 FOLDER/objects.json is a list of objects, which a test may change at any time:
@@ -48,6 +48,7 @@ import json
 import os
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -419,7 +420,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 try:
                     if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                         break
-                except BlockingIOError:
+                except (BlockingIOError, ValueError):
                     pass
         if ends_early:
             raise Closed
@@ -471,6 +472,10 @@ def main():
     if sys.argv[2:3] == ["compare"]:
         sys.exit(compare(*sys.argv[3:6]))
     server = Server(("127.0.0.1", 0), Handler)
+    if os.path.exists(os.path.join(folder, "cert.pem")):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with open(os.path.join(folder, "port.new"), "w") as f:
         f.write(str(server.server_address[1]))
