@@ -176,14 +176,16 @@ static void describe_denied(const dt_s3 *s3, const char *name, const char *actio
                             dt_error *err)
 {
     const char *verb = strcmp(action, "s3:ListBucket") == 0 ? "list" : "read";
+    const bool has_reason = r->message[0] && strcmp(r->message, "Access Denied") != 0;
     if (s3->is_anonymous)
         (void)dt_fail(err, DT_ERR_USAGE,
                       "%s%s is not public: without --anonymous, dtrain signs requests with your credentials",
                       s3->folder, name);
     else
         (void)dt_fail(err, DT_ERR_USAGE,
-                      "the credentials from %s may not %s %s%s (%s)%s: a policy that allows %s does%s",
+                      "the credentials from %s may not %s %s%s (%s%s%s)%s: a policy that allows %s does%s",
                       source_of(s3), verb, s3->folder, name, r->code[0] ? r->code : "403",
+                      has_reason ? ": " : "", has_reason ? r->message : "",
                       s3->payer ? ", even as the one who pays" : "", action,
                       s3->payer ? "" : "; a bucket whose readers pay needs --requester-pays");
 }
@@ -193,11 +195,11 @@ static void describe_clock(const dt_s3 *s3, const dt_transfer_answer *answer, co
 {
     const double late_s = answer->server_unix_s - dt_clock_unix_s();
     if (isnan(late_s))
-        (void)dt_fail(err, DT_ERR_USAGE, "%s: this machine's clock is wrong (%s): set it", s3->folder,
+        (void)dt_fail(err, DT_ERR_USAGE, "s3://%s: this machine's clock is wrong (%s): set it", s3->bucket,
                       r->code);
     else
-        (void)dt_fail(err, DT_ERR_USAGE, "%s: this machine's clock is %.0f minutes %s (%s): set it",
-                      s3->folder, fabs(late_s) / 60.0, late_s > 0.0 ? "slow" : "fast", r->code);
+        (void)dt_fail(err, DT_ERR_USAGE, "s3://%s: this machine's clock is %.0f minutes %s (%s): set it",
+                      s3->bucket, fabs(late_s) / 60.0, late_s > 0.0 ? "slow" : "fast", r->code);
 }
 
 /* Fills *err with one line about a refusal that stays. */
@@ -207,21 +209,21 @@ static void describe(const dt_s3 *s3, const char *name, const dt_transfer_answer
     const char *key_id = s3->is_anonymous ? "" : s3->credentials.now.key_id, *source = source_of(s3);
     switch (r->kind) {
     case DT_S3_UNKNOWN_KEY:
-        (void)dt_fail(err, DT_ERR_USAGE, "%s: the store does not know the access key %s from %s (%s)",
-                      s3->folder, key_id, source, r->code);
+        (void)dt_fail(err, DT_ERR_USAGE, "s3://%s: the store does not know the access key %s from %s (%s)",
+                      s3->bucket, key_id, source, r->code);
         break;
     case DT_S3_WRONG_TOKEN:
     case DT_S3_EXPIRED:
-        (void)dt_fail(err, DT_ERR_USAGE, "%s: the session token from %s %s (%s): get new credentials",
-                      s3->folder, source, r->kind == DT_S3_EXPIRED ? "has expired" : "is wrong",
+        (void)dt_fail(err, DT_ERR_USAGE, "s3://%s: the session token from %s %s (%s): get new credentials",
+                      s3->bucket, source, r->kind == DT_S3_EXPIRED ? "has expired" : "is wrong",
                       r->code[0] ? r->code : "400");
         break;
     case DT_S3_WRONG_SIGNATURE:
         (void)dt_fail(
             err, DT_ERR_USAGE,
-            "%s: the store does not accept the signature (%s): the secret access key from %s does not "
+            "s3://%s: the store does not accept the signature (%s): the secret access key from %s does not "
             "belong to the access key %s",
-            s3->folder, r->code, source, key_id);
+            s3->bucket, r->code, source, key_id);
         break;
     case DT_S3_WRONG_CLOCK:
         describe_clock(s3, answer, r, err);

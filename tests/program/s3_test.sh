@@ -129,11 +129,11 @@ gets p/ part=1000000
 begin "a wrong secret, key or token, a missing bucket, a wrong clock and what is not allowed are one clear line each"
 serve "$small"
 refused 2 "${with[@]}" AWS_ACCESS_KEY_ID=AKIDENV "AWS_SECRET_ACCESS_KEY=${secret}x" "$job" get s3://b/p/
-expect_output '^dtrain: s3://b/: the store does not accept the signature \(SignatureDoesNotMatch\): the secret access key from the environment does not belong to the access key AKIDENV$'
+expect_output '^dtrain: s3://b: the store does not accept the signature \(SignatureDoesNotMatch\): the secret access key from the environment does not belong to the access key AKIDENV$'
 refused 2 "${with[@]}" AWS_ACCESS_KEY_ID=AKIDNOBODY "AWS_SECRET_ACCESS_KEY=${secret}x" "$job" get s3://b/p/
-expect_output '^dtrain: s3://b/: the store does not know the access key AKIDNOBODY from the environment \(InvalidAccessKeyId\)$'
+expect_output '^dtrain: s3://b: the store does not know the access key AKIDNOBODY from the environment \(InvalidAccessKeyId\)$'
 refused 2 "${with[@]}" AWS_ACCESS_KEY_ID=AKIDTOKEN "AWS_SECRET_ACCESS_KEY=${secret}token" "AWS_SESSION_TOKEN=${secret}x" "$job" get s3://b/p/
-expect_output '^dtrain: s3://b/: the session token from the environment is wrong \(InvalidToken\): get new credentials$'
+expect_output '^dtrain: s3://b: the session token from the environment is wrong \(InvalidToken\): get new credentials$'
 refused 2 "${in_env[@]}" "$job" get s3://nobody/p/
 expect_output "^dtrain: there is no bucket 'nobody' at http://127.0.0.1:[0-9]+$"
 refused 2 "${with[@]}" "$job" get s3://b/p/
@@ -153,7 +153,7 @@ refused 2 "${with[@]}" "$job" get s3://b/p/ anonymous
 expect_output '^dtrain: s3://b/p/ is not public: without --anonymous'
 mode clock=1200
 refused 2 "${in_env[@]}" "$job" get s3://b/p/
-expect_output "^dtrain: s3://b/: this machine's clock is 20 minutes slow \(RequestTimeTooSkewed\): set it$"
+expect_output "^dtrain: s3://b: this machine's clock is 20 minutes slow \(RequestTimeTooSkewed\): set it$"
 mode garbage
 refused 1 "${in_env[@]}" "$job" get s3://b/p/
 expect_output '^dtrain: s3://b/p/: the store answers with something else than a listing$'
@@ -251,7 +251,7 @@ expect test "$(number renewals)" -ge 4
 expect test "$(grep -c ' 400$' s3/requests)" -ge 4
 mode uses=0
 refused 2 "${reader[@]}" "$job" get s3://b/p/ wait=0.01 tries=2
-expect_output '^dtrain: s3://b/: the session token from .* has expired \(ExpiredToken\): get new credentials$'
+expect_output '^dtrain: s3://b: the session token from .* has expired \(ExpiredToken\): get new credentials$'
 
 begin "the number of connections follows the rate, and what the store can bear"
 serve '[{"bucket": "b", "key": "p/%03d", "count": 400, "bytes": 50000, "seed": 1}]' latency=0.1
