@@ -5,127 +5,33 @@
 #    include "launch/cloud/transfer_slot.h"
 
 #    include "core/base/alloc.h"
+#    include "core/base/clock.h"
+#    include "launch/cloud/transfer_answer.h"
 
 #    include <inttypes.h>
-#    include <math.h>
 #    include <stdio.h>
-#    include <stdlib.h>
 #    include <string.h>
-#    include <strings.h>
 
 #    define RECEIVE_BYTES 262144L /* of one call of recv: fewer calls, and it stays in the L2 cache */
 #    define REDIRECTIONS 5L
-#    define LEAST_BYTES_PER_S 1024L
+#    define LEAST_BYTES_PER_S 1024.0
 
 /* For "%s%s". */
 #    define NAME(t) (t)->folder ? (t)->folder : "", (t)->name ? (t)->name : (t)->url ? (t)->url : "a request"
 
 /* -- what comes ------------------------------------------------------------------------------------------ */
 
-static void reset_answer(dt_transfer_slot *s)
-{
-    dt_transfer_answer *a = &s->answer;
-    a->status = 0;
-    a->object_bytes = -1;
-    a->server_unix_s = NAN;
-    a->etag[0] = a->checksum_name[0] = a->checksum[0] = a->region[0] = a->error[0] = '\0';
-    a->has_ranges = false;
-    a->error_bytes = 0;
-    s->range_start = -1;
-}
-
 static bool is_success(const dt_transfer_slot *s)
 {
     return s->answer.status == 200 || s->answer.status == 206;
 }
 
-/* The value of the header `name` ("etag:") in a line; NULL: another header. */
-static const char *value_of(const char *line, size_t n, const char *name)
-{
-    const size_t length = strlen(name);
-    if (n <= length || strncasecmp(line, name, length) != 0)
-        return NULL;
-    for (line += length; *line == ' ' || *line == '\t';)
-        line++;
-    return line;
-}
-
-static void read_number(const char *text, int64_t *number)
-{
-    char *end;
-    const long long n = strtoll(text, &end, 10);
-    if (end != text && n >= 0)
-        *number = n;
-}
-
-static void read_content_range(dt_transfer_slot *s, const char *text)
-{
-    int64_t first = -1, last = -1, all = -1;
-    const int n = sscanf(text, "bytes %" SCNd64 "-%" SCNd64 "/%" SCNd64, &first, &last, &all);
-    if (n >= 2)
-        s->range_start = first;
-    if (n == 3 && all >= 0)
-        s->answer.object_bytes = all;
-}
-
-/* What does not fit is left out: a part of an ETag is none. */
-static void copy_text(char *out, size_t bytes, const char *text)
-{
-    const size_t n = strlen(text);
-    out[0] = '\0';
-    if (n < bytes)
-        memcpy(out, text, n + 1);
-}
-
-/* "x-amz-checksum-crc32: abc=", but not the type of the sum. */
-static void read_checksum(dt_transfer_answer *a, const char *rest)
-{
-    const char *colon = strchr(rest, ':');
-    if (!colon || (size_t)(colon - rest) >= sizeof a->checksum_name || strncasecmp(rest, "type:", 5) == 0)
-        return;
-    snprintf(a->checksum_name, sizeof a->checksum_name, "%.*s", (int)(colon - rest), rest);
-    copy_text(a->checksum, sizeof a->checksum, colon + 1 + strspn(colon + 1, " \t"));
-}
-
-static void read_line(dt_transfer_slot *s, const char *line, size_t n)
-{
-    dt_transfer_answer *a = &s->answer;
-    const char *v;
-    if (n > 5 && strncmp(line, "HTTP/", 5) == 0) { /* also after a redirection */
-        reset_answer(s);
-        a->status = strchr(line, ' ') ? atoi(strchr(line, ' ')) : 0;
-    } else if ((v = value_of(line, n, "content-range:")) != NULL) {
-        read_content_range(s, v);
-    } else if ((v = value_of(line, n, "content-length:")) != NULL) {
-        if (a->status == 200)
-            read_number(v, &a->object_bytes);
-    } else if ((v = value_of(line, n, "etag:")) != NULL) {
-        copy_text(a->etag, sizeof a->etag, v);
-    } else if ((v = value_of(line, n, "x-amz-checksum-")) != NULL) {
-        read_checksum(a, v);
-    } else if ((v = value_of(line, n, "x-amz-bucket-region:")) != NULL) {
-        copy_text(a->region, sizeof a->region, v);
-    } else if ((v = value_of(line, n, "accept-ranges:")) != NULL) {
-        a->has_ranges = strncasecmp(v, "bytes", 5) == 0;
-    } else if ((v = value_of(line, n, "date:")) != NULL && !is_success(s)) { /* for messages about clocks */
-        const time_t seconds = curl_getdate(v, NULL);
-        if (seconds > 0)
-            a->server_unix_s = (double)seconds;
-    }
-}
-
 /* curl's header function: one line, not ended by a zero byte. */
 static size_t on_header(char *data, size_t size, size_t n, void *context)
 {
-    char line[512];
-    const size_t bytes = size * n;
-    size_t kept = bytes < sizeof line - 1 ? bytes : sizeof line - 1;
-    memcpy(line, data, kept);
-    while (kept > 0 && strchr(" \r\n", line[kept - 1]))
-        kept--;
-    line[kept] = '\0';
-    read_line(context, line, kept);
-    return bytes;
+    dt_transfer_slot *s = context;
+    dt_transfer_answer_add_header(&s->answer, &s->range_start, data, size * n);
+    return size * n;
 }
 
 /* Why the body that begins cannot be what was asked for; NULL: it can. */
@@ -192,8 +98,6 @@ static CURLcode set_fixed(dt_transfer_slot *s, const dt_transfers_options *o, co
         curl_easy_setopt(e, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L),
         curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L), /* keys have // and .. */
         curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_s * 1000.0)),
-        curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, LEAST_BYTES_PER_S),
-        curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)ceil(o->stall_s)),
         curl_easy_setopt(e, CURLOPT_MAXREDIRS, REDIRECTIONS),
         curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L),
         curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header),
@@ -309,7 +213,9 @@ dt_status dt_transfer_slot_load(dt_transfer_slot *slot, dt_transfer *transfer, d
     slot->n_received = 0;
     slot->problem = NULL;
     slot->why[0] = '\0';
-    reset_answer(slot);
+    dt_transfer_answer_begin(&slot->answer, &slot->range_start);
+    slot->marked_s = dt_clock_s();
+    slot->marked_bytes = 0;
     q.url = transfer->url;
     if (transfer->prepare)
         DT_TRY(transfer->prepare(transfer, &q, err));
@@ -320,6 +226,15 @@ dt_status dt_transfer_slot_load(dt_transfer_slot *slot, dt_transfer *transfer, d
     return result == CURLE_OK
                ? DT_OK
                : dt_fail(err, DT_ERR_INTERNAL, "%s%s: %s", NAME(transfer), curl_easy_strerror(result));
+}
+
+bool dt_transfer_slot_is_stalled(dt_transfer_slot *slot, double stall_s, double now_s)
+{
+    if ((double)(slot->n_received - slot->marked_bytes) >= LEAST_BYTES_PER_S * stall_s) {
+        slot->marked_bytes = slot->n_received;
+        slot->marked_s = now_s;
+    }
+    return now_s - slot->marked_s >= stall_s;
 }
 
 /* -- how it ended ---------------------------------------------------------------------------------------- */
@@ -368,10 +283,6 @@ static bool has_all(dt_transfer_slot *s, dt_transfer_verdict *verdict, dt_error 
     const dt_transfer *t = s->transfer;
     const int64_t needed = (t->kind == DT_TRANSFER_RANGE ? t->offset : 0) + t->bytes;
     *verdict = DT_TRANSFER_FAIL;
-    if (!is_same_object(s)) {
-        (void)dt_fail(err, DT_ERR_DATA, "%s%s has changed while it was being read", NAME(t));
-        return false;
-    }
     if (t->kind == DT_TRANSFER_TEXT || t->kind == DT_TRANSFER_HEAD || t->received == t->bytes)
         return true;
     if (s->answer.status == 206 && s->answer.object_bytes >= 0 && s->answer.object_bytes < needed) {
@@ -403,14 +314,26 @@ static dt_transfer_verdict judge_result(const dt_transfer_slot *s, CURLcode resu
     return may_come(result) ? DT_TRANSFER_RETRY : DT_TRANSFER_FAIL;
 }
 
+static bool is_unreachable(const dt_transfer_slot *s, CURLcode result)
+{
+    double connect_s = 0.0;
+    (void)curl_easy_getinfo(s->easy, CURLINFO_CONNECT_TIME, &connect_s);
+    return result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT ||
+           (result == CURLE_OPERATION_TIMEDOUT && !(connect_s > 0.0));
+}
+
 bool dt_transfer_slot_end(dt_transfer_slot *slot, CURLcode result, dt_transfer_verdict *verdict,
                           dt_error *err)
 {
     dt_transfer *t = slot->transfer;
     const bool is_answer = slot->answer.status > 0 && !slot->problem;
+    *verdict = DT_TRANSFER_FAIL;
+    slot->is_unreachable = is_unreachable(slot, result);
     t->answer = slot->answer.status > 0 ? &slot->answer : NULL;
     if (is_answer && !is_success(slot)) /* even if its body was cut */
         *verdict = t->judge ? t->judge(t, &slot->answer, err) : dt_transfer_judge_http(t, &slot->answer, err);
+    else if (is_answer && !is_same_object(slot)) /* also where this try was cut */
+        (void)dt_fail(err, DT_ERR_DATA, "%s%s has changed while it was being read", NAME(t));
     else if (result != CURLE_OK)
         *verdict = judge_result(slot, result, err);
     else if (slot->n_received == 0 && t->kind != DT_TRANSFER_HEAD && (slot->problem = check_start(slot)))

@@ -22,6 +22,9 @@ typedef struct dt_transfer_slot {
     int64_t start;       /* transfer->received before this try */
     int64_t range_start; /* of Content-Range; -1: none */
     int64_t n_received;  /* bytes that this try has put into the buffer */
+    double marked_s;     /* since then, n_received has hardly grown beyond marked_bytes */
+    int64_t marked_bytes;
+    bool is_unreachable; /* after dt_transfer_slot_end: there was no connection to a server */
     const char *problem; /* why the body was refused; NULL: it was not. Static storage */
     struct curl_slist headers[DT_TRANSFER_MAX_HEADERS];
     char *header_text; /* of the headers, one after the other */
@@ -36,6 +39,9 @@ void dt_transfer_slot_destroy(dt_transfer_slot *slot); /* NULL is fine */
 
 /* Sets all that the next try of `transfer` sends. An error is the transfer's. */
 dt_status dt_transfer_slot_load(dt_transfer_slot *slot, dt_transfer *transfer, dt_error *err);
+
+/* Whether less than 1 KB/s has come for stall_s seconds. */
+bool dt_transfer_slot_is_stalled(dt_transfer_slot *slot, double stall_s, double now_s);
 
 /* The try has ended. True: the transfer has all its bytes. False: *verdict says what is to be done, and *err
  * why. */

@@ -11,6 +11,7 @@
 #    include "launch/cloud/aws_environment.h"
 #    include "launch/cloud/transfer_queue.h"
 #    include "launch/cloud/transfer_slot.h"
+#    include "launch/cloud/transfer_wait.h"
 #    include "launch/cloud/transfer_width.h"
 
 #    include <errno.h>
@@ -18,7 +19,6 @@
 #    include <signal.h>
 #    include <sys/epoll.h>
 #    include <sys/eventfd.h>
-#    include <sys/random.h>
 #    include <unistd.h>
 
 enum { MAX_EVENTS = 64, MAX_TRIES_AT_ONCE = 3, TRIES_OF_A_STRANGER = 3 };
@@ -165,26 +165,25 @@ static dt_status end_transfer(dt_transfers *x, dt_transfer *t, dt_status status,
     return status;
 }
 
-static double random_to(double most)
+/* How often a transfer may fail in a row. An address where nobody has ever answered is probably wrong. */
+static int most_tries(const dt_transfers *x, const dt_transfer_slot *slot)
 {
-    uint32_t random = UINT32_MAX;
-    (void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
-    return most * random / UINT32_MAX;
+    const bool is_wrong = slot->is_unreachable && !x->is_answered;
+    return is_wrong && x->options.max_tries > TRIES_OF_A_STRANGER ? TRIES_OF_A_STRANGER
+                                                                  : x->options.max_tries;
 }
 
-/* The try has failed with *why: again now, again later, or not again. */
-static dt_status try_again(dt_transfers *x, dt_transfer *t, dt_transfer_verdict verdict,
-                           bool has_come_further, dt_error *why, dt_error *err)
+/* The slot's try has failed with *why: again now, again later, or not again. */
+static dt_status try_again(dt_transfers *x, const dt_transfer_slot *slot, dt_transfer *t,
+                           dt_transfer_verdict verdict, dt_error *why, dt_error *err)
 {
     const dt_transfers_options *o = &x->options;
     const bool is_at_once = verdict == DT_TRANSFER_RETRY_NOW && t->own.tries_at_once < MAX_TRIES_AT_ONCE;
-    const int most =
-        x->is_answered || o->max_tries < TRIES_OF_A_STRANGER ? o->max_tries : TRIES_OF_A_STRANGER;
-    if (has_come_further)
+    if (slot->n_received > 0)
         t->own.tries = 0;
     t->own.tries += !is_at_once;
     t->own.tries_at_once += is_at_once;
-    if (verdict == DT_TRANSFER_FAIL || t->own.tries >= most)
+    if (verdict == DT_TRANSFER_FAIL || t->own.tries >= most_tries(x, slot))
         return end_transfer(x, t, why->status, why, err);
     x->stats.retries++;
     if (verdict == DT_TRANSFER_RETRY_SLOW) {
@@ -195,7 +194,7 @@ static dt_status try_again(dt_transfers *x, dt_transfer *t, dt_transfer_verdict 
         dt_transfer_queue_push_first(&x->ready, t);
         return DT_OK;
     }
-    const double wait_s = random_to(fmin(ldexp(o->wait_s, t->own.tries - 1), o->max_wait_s));
+    const double wait_s = dt_transfer_wait_s(t->own.tries, o->wait_s, o->max_wait_s);
     dt_log_debug("%s; trying again in %.2f s", why->message, wait_s);
     t->own.not_before_s = dt_clock_s() + wait_s;
     dt_transfer_queue_push(&x->waiting, t);
@@ -238,11 +237,10 @@ static dt_status end_try(dt_transfers *x, dt_transfer_slot *slot, CURLcode resul
     const bool is_whole = dt_transfer_slot_end(slot, result, &verdict, &why);
     x->stats.connections += opened;
     x->stats.bytes += slot->n_received;
-    const bool has_come_further = slot->n_received > 0;
     x->is_answered = x->is_answered || slot->answer.status > 0;
     slot->transfer = NULL;
-    const dt_status status = is_whole ? end_transfer(x, t, DT_OK, &why, err)
-                                      : try_again(x, t, verdict, has_come_further, &why, err);
+    const dt_status status =
+        is_whole ? end_transfer(x, t, DT_OK, &why, err) : try_again(x, slot, t, verdict, &why, err);
     slot->next = x->idle; /* only now: `done` reads the answer */
     x->idle = slot;
     return status;
@@ -256,6 +254,15 @@ static dt_status end_tries(dt_transfers *x, dt_error *err)
         if (m->msg == CURLMSG_DONE && curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &slot) == CURLE_OK)
             DT_TRY(end_try(x, slot, m->data.result, err));
     }
+    return DT_OK;
+}
+
+/* Ends the tries that get nothing more, as a time-out. */
+static dt_status end_stalled(dt_transfers *x, double now_s, dt_error *err)
+{
+    for (int i = 0; i < x->n_slots; i++)
+        if (x->slots[i]->transfer && dt_transfer_slot_is_stalled(x->slots[i], x->options.stall_s, now_s))
+            DT_TRY(end_try(x, x->slots[i], CURLE_OPERATION_TIMEDOUT, err));
     return DT_OK;
 }
 
@@ -295,6 +302,7 @@ static dt_status run(dt_transfers *x, double most_s, dt_error *err)
         DT_TRY(start_tries(x, err));
         if (now_s - noted_s > 0.05) {
             note_width(x, now_s);
+            DT_TRY(end_stalled(x, now_s, err));
             noted_s = now_s;
         }
         if (x->n_ended != n_ended || dt_transfers_left(x) == 0 ||

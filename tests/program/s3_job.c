@@ -253,30 +253,33 @@ static dt_status print_object(const object *x, dt_error *err)
     return DT_OK;
 }
 
-static void print_stats(const dt_transfers *t, const dt_s3 *s3, double seconds)
+static void print_stats(const dt_transfers *t, const dt_s3 *s3, int64_t listed_bytes, double seconds)
 {
     dt_transfers_stats s;
     dt_s3_stats n = {0};
     dt_transfers_get_stats(t, &s);
     if (s3)
         dt_s3_get_stats(s3, &n);
+    fflush(stdout);
     fprintf(stderr,
             "requests %" PRId64 " bytes %" PRId64 " retries %" PRId64 " slow %" PRId64 " connections %" PRId64
             " width %d most %d gets %" PRId64 " lists %" PRId64 " heads %" PRId64 " renewals %" PRId64
             " seconds %.2f cpu %.2f\n",
-            s.requests, s.bytes, s.retries, s.slow_downs, s.connections, s.width, s.most_width, n.gets,
-            n.lists, n.heads, n.renewals, seconds, dt_clock_cpu_s());
+            s.requests, s.bytes - listed_bytes, s.retries, s.slow_downs, s.connections, s.width, s.most_width,
+            n.gets, n.lists, n.heads, n.renewals, seconds, dt_clock_cpu_s());
 }
 
 static dt_status run(int argc, char **argv, dt_s3 *s3, dt_transfers *t, dt_error *err)
 {
     dt_s3_location where = {0};
+    dt_transfers_stats listed;
     const double begin_s = dt_clock_s();
     dt_status status = DT_OK;
     if (s3 && dt_s3_parse(argv[2], &where, err) == DT_OK)
         status = dt_s3_list(s3, t, where.prefix, collect, NULL, err);
     else if (argc > 3)
         status = collect(NULL, &(dt_s3_object){.key = argv[2], .bytes = atoll(argv[3]), .etag = ""}, err);
+    dt_transfers_get_stats(t, &listed);
     if (status == DT_OK && strcmp(argv[1], "list") != 0)
         status = read_all(s3, t, err);
     for (int64_t i = 0; status == DT_OK && i < n_objects; i++)
@@ -285,7 +288,7 @@ static dt_status run(int argc, char **argv, dt_s3 *s3, dt_transfers *t, dt_error
         else
             status = print_object(&objects[i], err);
     if (o.stats)
-        print_stats(t, s3, dt_clock_s() - begin_s);
+        print_stats(t, s3, listed.bytes, dt_clock_s() - begin_s);
     return status;
 }
 

@@ -60,9 +60,12 @@ gets()
 {
     local prefix=$1
     shift
+    [ "$_state" != skipped ] || return 0
     ends 0 "${reader[@]}" "$job" get "s3://b/$prefix" wait=0.05 stats "$@"
-    [ "$_state" = skipped ] || { grep -E '^[0-9a-f]{8} [0-9]+ ' "$OUTPUT" | cut -d' ' -f1-3 >got; server sums b "$prefix" >wanted; }
-    expect cmp got wanted
+    local wanted=s3/sums-${prefix//\//-}
+    [ "$wanted" -nt s3/objects.json ] || server sums b "$prefix" >"$wanted"
+    [ "$_state" = skipped ] || grep -E '^[0-9a-f]{8} [0-9]+ ' "$OUTPUT" | cut -d' ' -f1-3 >got
+    expect cmp got "$wanted"
 }
 
 # number NAME: a number of the last command's statistics.

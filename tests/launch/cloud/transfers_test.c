@@ -2,9 +2,11 @@
 #include "launch/cloud/transfers.h"
 
 #include "core/base/waits.h"
+#include "launch/cloud/transfer_wait.h"
 #include "tests/testing.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -391,6 +393,23 @@ static void the_status_of_an_answer_decides(void)
     }
 }
 
+/* Full jitter: anything from 0 to the limit, which doubles. */
+static void waits_are_random_and_grow(void)
+{
+    static const double limits[] = {0.0, 0.5, 1.0, 2.0, 3.0, 3.0};
+    for (int tries = 1; tries <= 5; tries++) {
+        double least = INFINITY, most = 0.0;
+        for (int i = 0; i < 1000; i++) {
+            const double wait_s = dt_transfer_wait_s(tries, 0.5, 3.0);
+            least = fmin(least, wait_s);
+            most = fmax(most, wait_s);
+        }
+        DT_CHECK_MSG(least >= 0.0 && least < 0.1 * limits[tries], "%d tries: at least %g s", tries, least);
+        DT_CHECK_MSG(most <= limits[tries] && most > 0.9 * limits[tries], "%d tries: at most %g s", tries,
+                     most);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(a_range_goes_into_the_buffer),
     DT_TEST(a_busy_server_is_asked_again_and_gets_fewer_requests),
@@ -407,5 +426,6 @@ static const dt_test tests[] = {
     DT_TEST(another_thread_can_wake_it),
     DT_TEST(a_build_without_libcurl_says_so),
     DT_TEST(the_status_of_an_answer_decides),
+    DT_TEST(waits_are_random_and_grow),
 };
 DT_TEST_MAIN("launch/cloud/transfers", tests)
