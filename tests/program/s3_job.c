@@ -5,10 +5,10 @@
  *   s3_job http URL BYTES [NAME=VALUE...]            a line `CRC32 BYTES URL -`
  *
  * Keys are percent-encoded. CHECKSUM: the kind of the store's checksum, which has been compared, or -.
- * Options: part=BYTES, connections=N (fixed), most=N, tries=N, wait=SECONDS, stall=SECONDS, region=, endpoint=,
- * profile=, and the words anonymous, payer, own (signatures), nosum (no CRCs), head (a HEAD for each object of
- * several parts), stats (one more line at the end, on stderr). The exit code is that of dtrain for the same
- * error. */
+ * Options: part=BYTES, connections=N (fixed), most=N, tries=N, wait=SECONDS, stall=SECONDS, region=,
+ * endpoint=, profile=, and the words anonymous, payer, own (signatures), nosum (no CRCs), head (a HEAD for
+ * each object of several parts), stats (one more line at the end, on stderr). The exit code is that of dtrain
+ * for the same error. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "launch/cloud/object_checksum.h"

@@ -8,8 +8,8 @@
 
 #define TICK_S 0.05
 
-/* Each connection brings at most `each` bytes a second, all together at most `all`; beyond `best` connections each
- * one costs a hundredth. `noise`: the rate varies by so much. */
+/* Each connection brings at most `each` bytes a second, all together at most `all`; beyond `best` connections
+ * each one costs a hundredth. `noise`: the rate varies by so much. */
 typedef struct network {
     double each, all, noise;
     int best; /* 0: more do no harm */
