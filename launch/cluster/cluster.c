@@ -2,6 +2,7 @@
 
 #include "launch/cluster/cluster.h"
 
+#include "core/base/units.h"
 #include "launch/cluster/address.h"
 #include "launch/cluster/region.h"
 #include "launch/estimate/zone.h"
@@ -68,8 +69,8 @@ static dt_status check_agreement(const dt_instance *a, const dt_instance *b, dt_
     static const char rule[] =
         "the types of one cluster must have the same vCPUs, GPUs and EFA; make two clusters";
     if (a->n_gpus != b->n_gpus)
-        return dt_fail(err, DT_ERR_USAGE, "--types: %s has %d GPUs and %s %d: %s", a->type, a->n_gpus,
-                       b->type, b->n_gpus, rule);
+        return dt_fail(err, DT_ERR_USAGE, "--types: %s has %d GPU%s and %s %d: %s", a->type, a->n_gpus,
+                       DT_PLURAL(a->n_gpus), b->type, b->n_gpus, rule);
     if (a->vcpus.value != b->vcpus.value)
         return dt_fail(err, DT_ERR_USAGE, "--types: %s has %.0f vCPUs and %s %.0f: %s", a->type,
                        a->vcpus.value, b->type, b->vcpus.value, rule);
