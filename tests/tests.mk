@@ -8,6 +8,7 @@
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
 #   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
+#   make check-cloud    TESTS_CLOUD, beside AWS's own tools, which it installs in build-cloud/venv by pip: tests/cloud/
 #   make check-one T=core/base/rng_test              one of them, without linking the others: tests/check-one
 #   make check-one T=core/base/rng_test CASE=NAME    those of its cases whose names contain NAME
 
@@ -50,6 +51,8 @@ TESTS_MPICH += tests/program/harness_test.sh
 TESTS_MPICH += tests/program/launchers_test.sh
 TESTS_MPICH += tests/program/learning_test.sh
 TESTS_MPICH += tests/program/lost_peer_test.sh
+# What `make check-cloud` runs.
+TESTS_CLOUD =
 # Implementations of core's interfaces for tests, and other code that tests share.
 fakes_SOURCES =
 # Other files that scripts read, and that make builds for them.
@@ -67,6 +70,7 @@ include $(top_srcdir)/tests/io.mk
 include $(top_srcdir)/tests/launch.mk
 include $(top_srcdir)/tests/program.mk
 include $(top_srcdir)/tests/ptx.mk
+include $(top_srcdir)/tests/cloud.mk
 
 UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
 if WITH_CUNIT
@@ -81,7 +85,7 @@ tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
 EXTRA_DIST += $(UNIT_TESTS:=.c)
 endif
 EXTRA_DIST += tests/program/no_cunit_test.sh
-EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/check-one tests/driver tests/suggest tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
+EXTRA_DIST += $(PROGRAM_TESTS) $(TESTS_CLOUD) tests/README.md tests/check-one tests/driver tests/suggest tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
 	tests/cross/aarch64.sh tests/cross/same_test.sh
 
 check_LIBRARIES += tests/libtesting.a
@@ -125,7 +129,7 @@ endif
 check-programs: $(check_PROGRAMS) $(check_LIBRARIES) $(check_DATA)
 
 check-one:
-	+@$(AM_TESTS_ENVIRONMENT) T='$(T)' CASE='$(CASE)' UNIT_TESTS='$(UNIT_TESTS)' PROGRAM_TESTS='$(PROGRAM_TESTS)' \
+	+@$(AM_TESTS_ENVIRONMENT) T='$(T)' CASE='$(CASE)' UNIT_TESTS='$(UNIT_TESTS)' PROGRAM_TESTS='$(PROGRAM_TESTS) $(TESTS_CLOUD)' \
 	  PROGRAMS='$(check_PROGRAMS) $(check_DATA)' BUILD='$(MAKE) $(AM_MAKEFLAGS) --no-print-directory' bash '$(srcdir)/tests/check-one'
 
 check-long:
@@ -153,6 +157,21 @@ check-parts:
 	  -- $(SH_LOG_COMPILER) $(abs_top_srcdir)/tests/program/parts_test.sh
 	@cat build-parts/tests/parts_test.log
 	@grep -q '^:test-result: PASS' build-parts/tests/parts_test.trs
+
+# DTRAIN_CLOUD_VENV=DIR keeps the packages in DIR for the next build folder. Where they cannot be installed, the tests are skipped with that reason.
+# Writes logs and results where .ci/run reads them.
+check-cloud: all
+	@$(MKDIR_P) build-cloud/tests
+	-@bash '$(abs_top_srcdir)/tests/cloud/venv.sh' "$${DTRAIN_CLOUD_VENV:-build-cloud/venv}"
+	@$(AM_TESTS_ENVIRONMENT) failed=0; \
+	for test in $(TESTS_CLOUD); do \
+	  results=build-cloud/tests/`basename $$test .sh`; \
+	  $(LOG_DRIVER) --test-name $$test --log-file $$results.log --trs-file $$results.trs --color-tests no \
+	    -- $(SH_LOG_COMPILER) '$(abs_top_srcdir)'/$$test; \
+	  cat $$results.log; \
+	  grep -qE '^:test-result: (PASS|SKIP)' $$results.trs || failed=1; \
+	done; \
+	exit $$failed
 
 # It reads this build's program and sample_dump.
 check-aarch64: all tests/io/source/sample_dump
@@ -195,5 +214,5 @@ format format-check spell-check:
 clean-local:
 	rm -rf build-asan build-tsan build-clang build-parts build-aarch64 build-mpich
 
-.PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-mpich \
+.PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-cloud check-mpich \
 	format format-check spell-check
