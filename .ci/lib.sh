@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # lib.sh: runs steps, counts tests and times them, for .ci/run, .ci/suite and tests/cross/aarch64.sh. A script that runs steps sets $work first,
 # a folder of its own.
 passed=0 failed=0 skipped=0

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # lib.sh: for tests of whole programs. A script tests/program/NAME_test.sh, listed in tests/program.mk, looks like this:
 #
 #     #!/bin/bash

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # mpi.sh: the options and exit codes of each MPI's launcher. No other file in tests/ uses an option of mpirun: scripts call these functions by
 # lib.sh, programs and Python scripts start tests/ranks.
 #
@@ -58,6 +59,7 @@ _options_of_openmpi4()
     local name
     command+=(--oversubscribe)
     [ -z "$keep" ] || command+=(--mca orte_abort_on_non_zero_status 0)
+    # shellcheck disable=SC2054
     [ -z "$hosts" ] || command+=(--mca plm_rsh_agent "$agent" --host "$hosts" --mca btl tcp,vader,self --mca btl_tcp_if_include "$net"
         --mca oob_tcp_if_include "$net")
     for name in "${pass[@]}"; do command+=(-x "$name"); done
@@ -72,6 +74,7 @@ _options_of_openmpi5()
         command+=(--oversubscribe)
     else
         unset PRTE_MCA_rmaps_default_mapping_policy
+        # shellcheck disable=SC2054
         command+=(--bind-to none --prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
     fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done

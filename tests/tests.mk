@@ -207,12 +207,12 @@ configure_in_subfolder = \
 	    shift && eval "'$(abs_top_srcdir)/configure' $$same $$*"; \
 	}; sub
 
-# Format and spelling of the sources, built or not.
-format format-check spell-check:
+# Format, spelling and scripts of the sources, built or not.
+format format-check spell-check shell-check:
 	@'$(srcdir)/.ci/style' $@
 
 clean-local:
 	rm -rf build-asan build-tsan build-clang build-parts build-aarch64 build-mpich
 
 .PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-cloud check-mpich \
-	format format-check spell-check
+	format format-check spell-check shell-check

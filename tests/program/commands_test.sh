@@ -78,7 +78,7 @@ while read -r macro part; do
     if grep -q "^#define $macro 1" "$TOP_BUILDDIR/config.h"; then
         expect_output "^$part .*built (in,|with)"
     else
-        expect_output "(^|, )$part[, ].*not built in"
+        expect_output "(^|, )${part}[, ].*not built in"
     fi
 done <<'END'
 DT_WITH_CPU oneDNN

@@ -27,7 +27,7 @@ need_clean_source && {
 
 begin "a_malformed_list_of_gpus_is_refused"
 need_clean_source && {
-    for list in sm_80 80, 80,,90 '80 90'; do
+    for list in sm_80 '80,' 80,,90 '80 90'; do
         expect_exit 1 "$TOP_SRCDIR/configure" --enable-cuda-archs="$list"
         expect_output "enable-cuda-archs=$list: give a list of numbers, for example 80,90"
     done

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # hosts.sh: for scripts whose ranks run on several hosts, which are namespaces on one switch (hosts.py). Source it after lib.sh. Wants root.
 #
 # need_hosts           skips and returns 1 where such hosts cannot be made

@@ -146,6 +146,7 @@ printf 'Which folder may include which\n    run: show\n    show: run\n' >tree3/R
 expect test "$(arrows tree3/README.md | circles)" = "run -> show -> run"
 
 begin "no_files_of_one_folder_call_each_other_in_a_circle"
+# shellcheck disable=SC2094 # the function does not read the file of its name
 calls "$TOP_SRCDIR" "$TOP_BUILDDIR" >calls
 expect grep -q '^core/.* dt_' calls
 found=$(circles <calls)

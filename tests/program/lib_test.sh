@@ -78,7 +78,7 @@ expect_output 'these are its cases:$'
 expect_output '^  a port is open$'
 
 begin "ci_lists_the_slowest_tests_however_many_there_are"
-seq 1 50000 | sed 's/.*/&.5 2 program\/x_test (make check)/' >times
+seq 1 50000 | sed 's/.*/&.5 2 program\/x_test (make check)/' >'times'
 cat >inner.sh <<END
 set -euo pipefail
 work=$PWD

@@ -7,6 +7,7 @@ unlisted()
 {
     (
         cd "$1" || exit
+        # shellcheck disable=SC1003 # a backslash
         fragments=$(find . -maxdepth 3 \( -name Makefile.am -o -name '*.mk' \) ! -path './build*' -exec cat {} + | sed 's/#.*//' | tr -s ' \t\\' '\n' | LC_ALL=C sort -u)
         find core layers comm io launch tests benchmarks -type f \
             \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.sh' -o -name '*.py' \) | LC_ALL=C sort |

@@ -9,6 +9,7 @@ export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=5
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0 --out run
     --checkpoint-dir local --checkpoint-mirror mirror)
 
+# shellcheck disable=SC2005 # in one line
 checkpoints() { echo $(cd "$1" 2>/dev/null && ls -d step-* 2>/dev/null); }
 
 begin "the mirror has the same bytes, the metrics record it, and a start without the first folder resumes from it"

@@ -126,6 +126,7 @@ begin "--data is counted, and --images and --data-bytes say other"
 digits digits 10 5 3
 plan --data digits
 [ "$(value '(plan["workload"]["images"], plan["workload"]["val_images"])')" = "(50.0, 30.0)" ] || fail "$(value 'plan["workload"]')"
+# shellcheck disable=SC2002 # all of them
 [ "$(value 'plan["workload"]["data_bytes"]')" = "$(cat $(find digits -name '*.jpg') | wc -c).0" ] || fail "$(value 'plan["workload"]["data_bytes"]')"
 plan --data digits --images 500
 [ "$(value '(plan["workload"]["images"], plan["workload"]["val_images"])')" = "(500.0, 300.0)" ] || fail "$(value 'plan["workload"]')"
@@ -139,6 +140,7 @@ plan --deadline 12h
 value 'sorted(k for r in plan["rows"] if not r["excluded"] for k in r)' >keys
 value 'sorted(plan)' >>keys
 value 'sorted(k for k in row("g5.xlarge", "spot")["throughput"])' >>keys
+# shellcheck disable=SC2013 # words
 for key in $(grep -oE "[a-z_0-9]+" keys | sort -u); do
     grep -q "\"$key\"" "$TOP_SRCDIR/launch/estimate/README.md" || fail "launch/estimate/README.md does not name $key"
 done

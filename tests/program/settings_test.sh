@@ -28,6 +28,7 @@ undisturbed() {
 begin "a team of OpenMP that is smaller than requested changes no bit"
 undisturbed
 several=('OMP_NUM_THREADS=2,2 OMP_THREAD_LIMIT=1' OMP_MAX_ACTIVE_LEVELS=0)
+# shellcheck disable=SC2054
 [ -z "$(if_long all)" ] || several+=(OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_NUM_THREADS=3,2 OMP_NUM_THREADS=1 \
     'OMP_THREAD_LIMIT=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1 CUBACORES=1 GOMAXPROCS=1 TF_NUM_THREADS=1')
 for settings in "${several[@]}"; do

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make format-check and make spell-check: .ci/style on a tree with planted mistakes.
+# make format-check, make spell-check and make shell-check: .ci/style on a tree with planted mistakes.
 . "$(dirname "$0")/../lib.sh"
 
 # A tree with one file, standard input.
@@ -7,7 +7,7 @@ tree_with()
 {
     mkdir -p .ci core layers comm io launch tests benchmarks autotools
     cp "$TOP_SRCDIR/.ci/style" .ci/
-    cp "$TOP_SRCDIR/.clang-format" "$TOP_SRCDIR/.codespell-ignore" .
+    cp "$TOP_SRCDIR/.clang-format" "$TOP_SRCDIR/.codespell-ignore" "$TOP_SRCDIR/.shellcheckrc" .
     touch README.md GNUmakefile Makefile.am configure.ac
     cat >"$1"
 }
@@ -26,6 +26,13 @@ need_codespell()
 {
     ! command -v codespell >/dev/null || return 0
     skip "there is no codespell here"
+    return 1
+}
+
+need_shellcheck()
+{
+    ! command -v shellcheck >/dev/null || return 0
+    skip "there is no shellcheck here"
     return 1
 }
 
@@ -76,8 +83,23 @@ need_codespell && {
     expect_exit 1 .ci/style spell-check
     expect_output 'README\.md:2: occ''ured ==> occurred'
     expect_output 'codespell-ignore'
-    echo occ''ured >>.codespell-ignore
+    printf 'occ%s\n' ured >>.codespell-ignore
     expect_exit 0 .ci/style spell-check
+}
+
+begin "shell_check_names_the_line_whatever_the_script_is_called"
+need_shellcheck && {
+    tree_with launch/start <<<$'#!/bin/sh\nif [ "$1" == yes ]; then echo $1; fi'
+    expect_exit 1 .ci/style shell-check
+    expect_output '^launch/start:2:[0-9]+: warning: .*SC3014'
+    expect_output '^launch/start:2:[0-9]+: note: .*SC2086'
+    echo '# shellcheck shell=bash' >tests/lib.sh
+    echo 'unused() { local a=$(false); echo "$a"; }' >>tests/lib.sh
+    expect_exit 1 .ci/style shell-check
+    expect_output '^tests/lib\.sh:2:.*SC2155'
+    printf '#!/bin/sh\n[ "$1" != yes ] || echo "$1"\n' >launch/start
+    rm tests/lib.sh
+    expect_exit 0 .ci/style shell-check
 }
 
 begin "a_missing_tool_is_a_skip_with_a_reason"
@@ -87,6 +109,8 @@ expect_output 'skipped format-check: there is no clang-format 14'
 expect_output '^0 passed, 0 failed, 1 skipped$'
 expect_exit 0 env CODESPELL=no-such-program .ci/style spell-check
 expect_output 'skipped spell-check: there is no codespell'
+expect_exit 0 env SHELLCHECK=no-such-program .ci/style shell-check
+expect_output 'skipped shell-check: there is no shellcheck'
 expect_exit 1 env CLANG_FORMAT=no-such-program .ci/style format
 expect_output 'there is no clang-format 14'
 

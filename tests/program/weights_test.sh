@@ -18,6 +18,7 @@ edit()
 
 begin "a file of another kind is named, with what to do"
 while read -r name bytes said; do
+    # shellcheck disable=SC2059 # with backslashes
     printf "$bytes" >"$name"
     expect_exit 1 "${evaluate[@]}" "$name"
     expect_output "^dtrain: --weights: $name: not a safetensors file, but $said"
