@@ -269,9 +269,9 @@ dt_transfer_verdict dt_s3_judge(dt_s3 *s3, const dt_transfer *transfer, const dt
     dt_s3_refusal r;
     bool is_new = false;
     dt_s3_refusal_parse(answer, &r);
-    if (!s3->is_anonymous && r.kind == DT_S3_OTHER_REGION && !r.code[0] &&
-        strcmp(r.region, s3->address.region) == 0)
-        r.kind = DT_S3_EXPIRED; /* HEAD with 400: all that is left */
+    if (!s3->is_anonymous && s3->credentials.now.token && answer->status == 400 && !r.code[0] &&
+        (r.kind == DT_S3_OTHER || strcmp(r.region, s3->address.region) == 0))
+        r.kind = DT_S3_EXPIRED; /* an answer to HEAD has no text: this is the likeliest */
     if (s3->is_anonymous && r.kind == DT_S3_EXPIRED)
         r.kind = DT_S3_OTHER;
     describe(s3, transfer->name, answer, action, &r, err);

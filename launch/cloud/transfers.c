@@ -21,7 +21,8 @@
 #    include <sys/eventfd.h>
 #    include <unistd.h>
 
-enum { MAX_EVENTS = 64, MAX_TRIES_AT_ONCE = 3, TRIES_OF_A_STRANGER = 3 };
+enum { MAX_EVENTS = 64, MAX_TRIES_AT_ONCE = 3, TRIES_OF_A_STRANGER = 3, TRIES_TO_WARN = 5 };
+#    define WARN_EVERY_S 30.0
 #    define LONGEST_WAIT_S 0.25 /* so that a request to stop is seen */
 
 struct dt_transfers {
@@ -34,6 +35,7 @@ struct dt_transfers {
     int n_slots, n_active;
     dt_transfer_queue ready, waiting; /* to be tried; to be tried later */
     bool is_answered;                 /* some server has answered */
+    double warned_s;
     int64_t n_ended, noted_bytes, noted_requests;
     dt_transfers_stats stats;
 };
@@ -195,8 +197,12 @@ static dt_status try_again(dt_transfers *x, const dt_transfer_slot *slot, dt_tra
         return DT_OK;
     }
     const double wait_s = dt_transfer_wait_s(t->own.tries, o->wait_s, o->max_wait_s);
-    dt_log_debug("%s; trying again in %.2f s", why->message, wait_s);
-    t->own.not_before_s = dt_clock_s() + wait_s;
+    const double now_s = dt_clock_s();
+    if (t->own.tries >= TRIES_TO_WARN && now_s - x->warned_s > WARN_EVERY_S) {
+        dt_log_warn("%s; trying again", why->message);
+        x->warned_s = now_s;
+    }
+    t->own.not_before_s = now_s + wait_s;
     dt_transfer_queue_push(&x->waiting, t);
     return DT_OK;
 }
@@ -370,11 +376,8 @@ static void set_defaults(dt_transfers_options *o)
     o->first_connections = o->first_connections > 0 ? o->first_connections : 16;
     if (o->min_connections > o->max_connections)
         o->min_connections = o->max_connections;
-    if (o->first_connections > o->max_connections)
-        o->first_connections = o->max_connections;
-    if (o->first_connections < o->min_connections)
-        o->first_connections = o->min_connections;
-    o->max_tries = o->max_tries > 0 ? o->max_tries : 8;
+    o->first_connections = (int)fmax(fmin(o->first_connections, o->max_connections), o->min_connections);
+    o->max_tries = o->max_tries > 0 ? o->max_tries : 15;
     o->wait_s = o->wait_s > 0.0 ? o->wait_s : 0.2;
     o->max_wait_s = o->max_wait_s > 0.0 ? o->max_wait_s : 20.0;
     o->connect_s = o->connect_s > 0.0 ? o->connect_s : 10.0;
@@ -404,6 +407,7 @@ dt_status dt_transfers_create(const dt_transfers_options *options, dt_transfers 
     x->options = *options;
     set_defaults(&x->options);
     x->timer_s = INFINITY;
+    x->warned_s = -INFINITY;
     dt_transfer_width_begin(&x->width, x->options.first_connections, x->options.min_connections,
                             x->options.max_connections, dt_clock_s());
     x->epoll = epoll_create1(EPOLL_CLOEXEC);

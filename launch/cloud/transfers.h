@@ -37,7 +37,7 @@ typedef struct dt_transfer dt_transfer;
 typedef struct dt_transfers_options {
     int min_connections, max_connections; /* [1, 128]; equal: the number does not change */
     int first_connections;                /* [16] */
-    int max_tries;     /* [8] in a row without a byte that was new; then the transfer has failed */
+    int max_tries;     /* [15] in a row without a byte that was new; then the transfer has failed */
     double wait_s;     /* [0.2] the longest wait before the first repetition */
     double max_wait_s; /* [20] the longest wait before any */
     double connect_s;  /* [10] for name, connection and TLS */

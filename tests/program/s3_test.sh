@@ -249,7 +249,7 @@ gets p/ connections=1
 expect test "$(number renewals)" -ge 1
 expect test "$(grep -c ' 400$' s3/requests)" = 0
 mode uses=7
-gets p/ connections=4
+gets p/ connections=4 head part=500
 expect test "$(number renewals)" -ge 4
 expect test "$(grep -c ' 400$' s3/requests)" -ge 4
 mode uses=0

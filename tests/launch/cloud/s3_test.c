@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static dt_error err;
@@ -347,6 +348,35 @@ static void memory_that_is_not_there_is_an_error(void)
     DT_CHECK_INT(dt_alloc_live_blocks(), live);
 }
 
+/* The environment's keys, a session token, and an endpoint: each allocation may fail. */
+static void a_bucket_that_cannot_be_opened_leaves_nothing(void)
+{
+    dt_s3 *s3 = NULL;
+    dt_status status = DT_ERR_MEMORY;
+    if (dt_s3_why_not())
+        DT_SKIP("%s", dt_s3_why_not());
+    setenv("HOME", dt_test_temp_dir(), 1);
+    setenv("AWS_ACCESS_KEY_ID", "AKID", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "SECRET", 1);
+    setenv("AWS_SESSION_TOKEN", "TOKEN", 1);
+    const int64_t live = dt_alloc_live_blocks();
+    for (int n = 1; status == DT_ERR_MEMORY && n < 50; n++) {
+        dt_alloc_fail_after(n);
+        status = dt_s3_create(&(dt_s3_options){.bucket = "b", .endpoint_url = "http://h"}, &s3, &err);
+        dt_alloc_fail_after(0);
+        if (status != DT_OK)
+            DT_CHECK_INT(dt_alloc_live_blocks(), live);
+    }
+    DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
+    DT_CHECK_STR(dt_s3_describe(s3),
+                 "s3://b at http://h in us-east-1, with the credentials from the environment");
+    dt_s3_destroy(s3);
+    DT_CHECK_INT(dt_alloc_live_blocks(), live);
+    DT_CHECK_INT(dt_s3_create(&(dt_s3_options){.bucket = "b", .endpoint_url = "h"}, &s3, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_s3_create(&(dt_s3_options){.bucket = "b", .profile = "no"}, &s3, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_alloc_live_blocks(), live);
+}
+
 static const dt_test tests[] = {
     DT_TEST(locations_are_parsed),
     DT_TEST(other_locations_are_refused),
@@ -364,5 +394,6 @@ static const dt_test tests[] = {
     DT_TEST(sha256_has_its_published_values),
     DT_TEST(signatures_are_those_of_the_documentation),
     DT_TEST(memory_that_is_not_there_is_an_error),
+    DT_TEST(a_bucket_that_cannot_be_opened_leaves_nothing),
 };
 DT_TEST_MAIN("launch/cloud/s3", tests)

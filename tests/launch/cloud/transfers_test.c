@@ -1,6 +1,7 @@
 /* Transfers: what becomes of each answer, against a socket of the test. */
 #include "launch/cloud/transfers.h"
 
+#include "core/base/alloc.h"
 #include "core/base/waits.h"
 #include "launch/cloud/transfer_wait.h"
 #include "tests/testing.h"
@@ -365,6 +366,30 @@ static void another_thread_can_wake_it(void)
     (void)stop();
 }
 
+static void an_engine_that_cannot_be_made_leaves_nothing(void)
+{
+    NEED_CURL();
+    dt_transfers *t = NULL;
+    dt_status status = DT_ERR_MEMORY;
+    const int64_t live = dt_alloc_live_blocks();
+    for (int n = 1; status == DT_ERR_MEMORY && n < 20; n++) {
+        dt_alloc_fail_after(n);
+        status = dt_transfers_create(&quick, &t, &err);
+        if (status == DT_OK) {
+            r.transfer = PART(0, 1);
+            r.transfer.url = "http://127.0.0.1:1/";
+            r.transfer.buffer = r.buffer;
+            r.transfer.done = done;
+            dt_transfers_add(t, &r.transfer);
+            status = dt_transfers_run(t, 0.0, &err);
+            dt_transfers_destroy(t); /* with a transfer under way */
+        }
+        dt_alloc_fail_after(0);
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);
+    }
+    DT_CHECK_INT(status, DT_OK);
+}
+
 static void a_build_without_libcurl_says_so(void)
 {
     dt_transfers *t = NULL;
@@ -424,6 +449,7 @@ static const dt_test tests[] = {
     DT_TEST(a_server_that_is_not_there_is_an_error_soon),
     DT_TEST(stops_and_errors_of_the_caller_end_it),
     DT_TEST(another_thread_can_wake_it),
+    DT_TEST(an_engine_that_cannot_be_made_leaves_nothing),
     DT_TEST(a_build_without_libcurl_says_so),
     DT_TEST(the_status_of_an_answer_decides),
     DT_TEST(waits_are_random_and_grow),
