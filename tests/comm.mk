@@ -5,6 +5,7 @@ UNIT_HELPERS += tests/comm/mpi_cases
 TEST_HELPERS += tests/comm/mpi_failures
 COMM_TESTS += tests/comm/deadline_clock_test
 COMM_TESTS += tests/comm/deadline_test
+COMM_TESTS += tests/comm/efa_test
 COMM_TESTS += tests/comm/fake_comm_test
 COMM_TESTS += tests/comm/mpi_local_test
 COMM_TESTS += tests/comm/nccl_environment_test
@@ -28,6 +29,7 @@ fakes_SOURCES += tests/fakes/fake_nccl_internal.h
 fakes_SOURCES += tests/fakes/fake_nccl_kernels.c
 TEST_HELPERS += tests/comm/nccl_failures
 UNIT_HELPERS += tests/comm/nccl_bits_cases
+UNIT_HELPERS += tests/comm/nccl_efa_cases
 UNIT_HELPERS += tests/comm/nccl_training
 # Run by itself it has one rank, also under the sanitizers. nccl_test.sh runs it with more.
 COMM_TESTS += tests/comm/nccl_cases

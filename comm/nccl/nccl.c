@@ -315,13 +315,15 @@ static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
 /* Fill comm->detail with NCCL's version, network and whether NVLS is off. Ranks may use different networks:
  * all get the slowest. Rank 0 logs a warning where EFA should be used and is not, and where NVLS may be. */
 static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const dt_nccl_environment *settings,
-                                       const char *product_name, dt_error *err)
+                                       const char *root, dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
-    char version[32], way[80], type[64], advice[700];
+    char version[32], way[80], advice[800];
     dt_nccl_network own, *all = dt_calloc(size, sizeof *all);
     dt_nccl_network_parse(log, NULL, &own);
     own.nvls_may_be_used = settings->nvls_may_be_used;
+    dt_efa_read(root ? root : "", &own.efa);
+    memcpy(own.efa.host, c->host->host, sizeof own.efa.host);
     DT_TRY(
         dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
     dt_status status = c->host->ops->all_gather(c->host, &own, sizeof own, all, err);
@@ -335,9 +337,7 @@ static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const d
     const bool alone = c->head.size == 1, several_hosts = c->head.local_size < c->head.size;
     version_name(c, version, sizeof version);
     dt_nccl_network_describe(&own, several_hosts, most_local > 1, way, sizeof way);
-    dt_nccl_machine_type(product_name, type, sizeof type);
-    const bool advised =
-        (several_hosts || alone) && dt_nccl_network_advice(&own, type, advice, sizeof advice);
+    const bool advised = (several_hosts || alone) && dt_nccl_network_advice(&own, advice, sizeof advice);
     const size_t host_chars = strcspn(c->host->detail, ",");
     snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %s%.70s%s, NVLS %s; %.*s", version,
              c->blocking ? "blocking, " : "", way, advised ? ": EFA is not used" : "",
@@ -368,7 +368,7 @@ static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error 
         status = sum_first(c, err);
     char *text = dt_nccl_log_end(&c->log);
     if (status == DT_OK)
-        status = describe_communicator(c, text, &settings, o->product_name, err);
+        status = describe_communicator(c, text, &settings, o->root, err);
     c->start_number = 0;
     dt_free(text);
     if (status == DT_OK)

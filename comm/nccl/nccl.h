@@ -26,7 +26,7 @@ typedef struct dt_comm_nccl_options {
     /* Size of the device buffer that holds 16-bit gradients. Larger buckets are sent in pieces. Default
      * DT_NCCL_WIRE_BYTES. */
     int64_t wire_bytes;
-    const char *product_name; /* file with the machine's type, for tests; default: the firmware's (DMI) */
+    const char *root; /* for tests: a folder with sys/ and dev/ (comm/efa.h); default "" */
 } dt_comm_nccl_options;
 
 #define DT_NCCL_DEADLINE_S 600.0

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define PRODUCT_NAME "/sys/devices/virtual/dmi/id/product_name"
-
 /* -- reading the log ------------------------------------------------------------------------------------- */
 
 /* Copy the text after `before` in a line, up to one of the characters `until`, without blanks at its end.
@@ -115,6 +113,8 @@ void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one)
     all->p2p = all->p2p || one->p2p;
     all->shm = all->shm || one->shm;
     all->nvls_may_be_used = all->nvls_may_be_used || one->nvls_may_be_used;
+    if (one->efa.state > all->efa.state)
+        all->efa = one->efa;
 }
 
 static void describe_network(const dt_nccl_network *n, char *out, size_t out_bytes)
@@ -164,35 +164,17 @@ void dt_nccl_network_describe(const dt_nccl_network *n, bool several_hosts, bool
 
 /* -- EFA ------------------------------------------------------------------------------------------------- */
 
-void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes)
+bool dt_nccl_network_advice(const dt_nccl_network *n, char *out, size_t out_bytes)
 {
-    FILE *f = fopen(path ? path : PRODUCT_NAME, "re");
-    out[0] = '\0';
-    if (!f)
-        return;
-    if (!fgets(out, (int)out_bytes, f))
-        out[0] = '\0';
-    out[strcspn(out, " \t\r\n")] = '\0';
-    fclose(f);
-}
-
-bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, char *out, size_t out_bytes)
-{
-    static const char *const with_efa[] = {"p3dn.", "p4d.", "p4de.", "p5.", "p5e.", "p5en.", "p6-", NULL};
-    char network[80];
-    int i = 0;
-    while (with_efa[i] && strncmp(machine_type, with_efa[i], strlen(with_efa[i])) != 0)
-        i++;
-    if (!with_efa[i] || (n->net != DT_NET_SOCKETS && n->net != DT_NET_LIBFABRIC && !n->no_plugin))
+    char network[80], mend[500];
+    const bool is_certain = n->net == DT_NET_SOCKETS || n->net == DT_NET_LIBFABRIC || n->no_plugin ||
+                            (n->net == DT_NET_UNKNOWN && n->efa.state >= DT_EFA_NO_FILES);
+    if (!dt_efa_is_expected(n->efa.machine_type) || !is_certain)
         return false;
     describe_network(n, network, sizeof network);
-    snprintf(
-        out, out_bytes,
-        "EFA is not used: this is a %s, and NCCL uses %s between hosts, which is many times slower. NCCL "
-        "must find aws-ofi-nccl (libnccl-net.so; on Amazon's images "
-        "LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` "
-        "must list devices on each host, and the hosts' security group must allow all traffic from and to "
-        "itself. NCCL_DEBUG=INFO logs why NCCL uses another network",
-        machine_type, network);
+    dt_efa_mend(&n->efa, mend, sizeof mend);
+    snprintf(out, out_bytes,
+             "EFA is not used: this is a %s, and NCCL uses %s between hosts, which is many times slower. %s",
+             n->efa.machine_type, network, mend);
     return true;
 }

@@ -10,8 +10,7 @@
 #ifndef DT_COMM_NCCL_NETWORK_H
 #define DT_COMM_NCCL_NETWORK_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "comm/efa.h"
 
 typedef enum dt_nccl_net {
     DT_NET_UNKNOWN,
@@ -31,6 +30,7 @@ typedef struct dt_nccl_network {
     bool gdr;          /* the network reads and writes GPU memory (GPUDirect) */
     bool nvlink, nvls; /* these four are within a host */
     bool p2p, shm;
+    dt_efa efa;            /* not from the log: the caller reads it (comm/efa.h); zero: not known */
     bool nvls_may_be_used; /* the user's NCCL_NVLS_ENABLE allows it (environment.h); not from the log */
 } dt_nccl_network;
 
@@ -43,12 +43,9 @@ void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one);
 void dt_nccl_network_describe(const dt_nccl_network *network, bool several_hosts, bool several_on_a_host,
                               char *out, size_t out_bytes);
 
-/* The type of an Amazon instance, "p4d.24xlarge": the first word of the file at `path` (NULL: the firmware's
- * product name). "" if it cannot be read. */
-void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes);
-/* Return true, and write a warning, where machines of this type have EFA and NCCL certainly does not use it:
- * it uses sockets or libfabric without EFA, or no plugin is loaded. */
-bool dt_nccl_network_advice(const dt_nccl_network *network, const char *machine_type, char *out,
-                            size_t out_bytes);
+/* Return true, and write a warning with what mends it, where the machine's type (network->efa) has EFA, and
+ * NCCL certainly does not use it: it uses sockets or libfabric without EFA; no plugin is loaded; or, where
+ * the log does not say, a host has no device. */
+bool dt_nccl_network_advice(const dt_nccl_network *network, char *out, size_t out_bytes);
 
 #endif

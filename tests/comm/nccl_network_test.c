@@ -123,56 +123,66 @@ static void dump(const char *path, const char *content)
     fclose(f);
 }
 
-static const char *type_of(const char *content, char *out, size_t out_bytes)
+/* The advice for a machine of this type whose EFA is in that state; NULL: none. */
+static const char *advice_for(dt_nccl_network n, const char *type, dt_efa_state state)
 {
-    dump("product_name", content);
-    dt_nccl_machine_type("product_name", out, out_bytes);
-    unlink("product_name");
-    return out;
+    static char out[800];
+    n.efa = (dt_efa){.state = state, .n_devices = 4, .host = "n2"};
+    snprintf(n.efa.machine_type, sizeof n.efa.machine_type, "%s", type);
+    const bool advised = dt_nccl_network_advice(&n, out, sizeof out);
+    DT_CHECK(!advised || strlen(out) < sizeof out - 1);
+    return advised ? out : NULL;
 }
 
 static void machines_that_do_not_use_their_efa_get_a_warning(void)
 {
     dt_nccl_network n;
-    char type[64], out[700];
-    DT_CHECK_STR(type_of("p4d.24xlarge\n", type, sizeof type), "p4d.24xlarge");
     dt_nccl_network_parse(sockets, "no/such/maps", &n);
-    DT_CHECK(dt_nccl_network_advice(&n, type, out, sizeof out));
+    const char *out = advice_for(n, "p4d.24xlarge", DT_EFA_READY);
     DT_CHECK_CONTAINS(out,
                       "EFA is not used: this is a p4d.24xlarge, and NCCL uses sockets (ens5) between hosts");
     DT_CHECK_CONTAINS(out, "libnccl-net.so");
     DT_CHECK_CONTAINS(out, "fi_info -p efa");
-    DT_CHECK(strlen(out) < sizeof out - 1);
-    DT_CHECK(dt_nccl_network_advice(&n, "p5.48xlarge", out, sizeof out));
-    DT_CHECK(dt_nccl_network_advice(&n, "p4de.24xlarge", out, sizeof out));
-    DT_CHECK(!dt_nccl_network_advice(&n, type_of("g5.xlarge", type, sizeof type), out, sizeof out));
-    DT_CHECK(!dt_nccl_network_advice(&n, type_of("", type, sizeof type), out, sizeof out));
+    DT_CHECK_CONTAINS(advice_for(n, "p4d.24xlarge", DT_EFA_NO_DEVICE), "n2 has no EFA device");
+    DT_CHECK_CONTAINS(advice_for(n, "p4d.24xlarge", DT_EFA_PLUGIN_LOST), "LD_LIBRARY_PATH");
+    DT_CHECK(advice_for(n, "p5.48xlarge", DT_EFA_UNKNOWN) != NULL);
+    DT_CHECK(advice_for(n, "p4de.24xlarge", DT_EFA_UNKNOWN) != NULL);
+    DT_CHECK(advice_for(n, "g5.xlarge", DT_EFA_NO_DEVICE) == NULL);
+    DT_CHECK(advice_for(n, "", DT_EFA_NO_DEVICE) == NULL);
     dt_nccl_network_parse(tcp_by_ofi, "no/such/maps", &n);
-    DT_CHECK(dt_nccl_network_advice(&n, "p5en.48xlarge", out, sizeof out));
-    DT_CHECK_CONTAINS(out, "libfabric without EFA (tcp;ofi_rxm)");
+    DT_CHECK_CONTAINS(advice_for(n, "p5en.48xlarge", DT_EFA_READY), "libfabric without EFA (tcp;ofi_rxm)");
     dt_nccl_network_parse(efa, "no/such/maps", &n);
-    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    DT_CHECK(advice_for(n, "p4d.24xlarge", DT_EFA_READY) == NULL);
     dt_nccl_network_parse(NULL, "no/such/maps", &n); /* no log: the user has set NCCL_DEBUG and reads it */
-    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
-    dt_nccl_machine_type("no/such/file", type, sizeof type);
-    DT_CHECK_STR(type, "");
-    dt_nccl_machine_type(NULL, type, sizeof type); /* any result: it depends on this machine */
+    DT_CHECK(advice_for(n, "p4d.24xlarge", DT_EFA_READY) == NULL);
+    DT_CHECK(advice_for(n, "p4d.24xlarge", DT_EFA_NO_PLUGIN) == NULL);
+    DT_CHECK(advice_for(n, "p4d.24xlarge", DT_EFA_NO_DEVICE) != NULL);
+}
+
+static void the_host_that_lacks_the_most_is_named(void)
+{
+    dt_nccl_network all = {.efa = {.state = DT_EFA_READY, .host = "n1"}},
+                    one = {.efa = {.state = DT_EFA_NO_FILES, .host = "n2"}};
+    dt_nccl_network_join(&all, &one);
+    DT_CHECK_STR(all.efa.host, "n2");
+    one.efa = (dt_efa){.state = DT_EFA_NO_PLUGIN, .host = "n3"};
+    dt_nccl_network_join(&all, &one);
+    DT_CHECK_STR(all.efa.host, "n2");
 }
 
 static void a_missing_plugin_is_detected_without_a_log(void)
 {
     dt_nccl_network n;
-    char out[700];
     dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/efa/lib/libfabric.so.1\n7f01-7f02 r-xp "
                  "00000000 08:01 13 /usr/lib/libnccl.so.2\n");
     dt_nccl_network_parse(NULL, "maps", &n);
     DT_CHECK_INT(n.net, DT_NET_UNKNOWN);
-    DT_CHECK(dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
-    DT_CHECK_CONTAINS(out, "NCCL uses a network of its own that NCCL_DEBUG=INFO shows between hosts");
-    DT_CHECK(!dt_nccl_network_advice(&n, "g5.xlarge", out, sizeof out));
+    DT_CHECK_CONTAINS(advice_for(n, "p4d.24xlarge", DT_EFA_READY),
+                      "NCCL uses a network of its own that NCCL_DEBUG=INFO shows between hosts");
+    DT_CHECK(advice_for(n, "g5.xlarge", DT_EFA_READY) == NULL);
     dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/ofi-nccl/lib/libnccl-net-ofi.so\n");
     dt_nccl_network_parse(NULL, "maps", &n);
-    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    DT_CHECK(advice_for(n, "p4d.24xlarge", DT_EFA_READY) == NULL);
     unlink("maps");
     dt_nccl_network_parse(efa, NULL, &n); /* a log overrides the libraries */
     DT_CHECK(!n.no_plugin);
@@ -291,6 +301,7 @@ static const dt_test tests[] = {
     DT_TEST(long_and_truncated_lines_are_parsed),
     DT_TEST(join_keeps_the_worst_network),
     DT_TEST(machines_that_do_not_use_their_efa_get_a_warning),
+    DT_TEST(the_host_that_lacks_the_most_is_named),
     DT_TEST(a_missing_plugin_is_detected_without_a_log),
     DT_TEST(the_users_settings_are_kept),
     DT_TEST(the_last_warnings_of_the_log_are_printed),

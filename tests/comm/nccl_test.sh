@@ -25,6 +25,11 @@ for n in 2 3; do
     expect_output '^2 passed, 0 failed'
 done
 
+begin "hosts_that_communicate_without_efa_get_a_warning"
+need_cunit
+expect_exit 0 ranks 2 "$TOP_BUILDDIR/tests/comm/nccl_efa_cases"
+expect_output '^3 passed, 0 failed'
+
 for n in 1 2 3; do
     begin "training_with_${n}_ranks_gives_the_bits_of_the_host_and_mpi"
     need_cunit
