@@ -1,6 +1,6 @@
 # launch/: the program. All but main.c is in liblaunch.a, so that tests link it.
 noinst_LIBRARIES += liblaunch.a
-LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(EXPAT_LIBS) $(MPI_LIBS)
+LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(EXPAT_LIBS) $(HWLOC_LIBS) $(MPI_LIBS)
 liblaunch_a_SOURCES = $(launch_SOURCES)
 
 bin_PROGRAMS += dtrain
@@ -225,10 +225,14 @@ launch_SOURCES += launch/hardware/machine.c
 launch_SOURCES += launch/hardware/machine.h
 launch_SOURCES += launch/hardware/openmp.c
 launch_SOURCES += launch/hardware/openmp.h
+launch_SOURCES += launch/hardware/placement.c
+launch_SOURCES += launch/hardware/placement.h
 launch_SOURCES += launch/hardware/settings.c
 launch_SOURCES += launch/hardware/settings.h
 launch_SOURCES += launch/hardware/team.c
 launch_SOURCES += launch/hardware/team.h
+launch_SOURCES += launch/hardware/topology.c
+launch_SOURCES += launch/hardware/topology.h
 launch_SOURCES += launch/hardware/transports.c
 launch_SOURCES += launch/hardware/transports.h
 launch_SOURCES += launch/options/check.c

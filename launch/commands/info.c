@@ -1,6 +1,7 @@
 /* dtrain info: the program's version, its parts, and what it finds on this machine. */
 #include "config.h"
 
+#include "comm/efa.h"
 #include "comm/mpi.h"
 #include "core/base/shared_library.h"
 #include "core/base/units.h"
@@ -9,6 +10,7 @@
 #include "launch/hardware/affinity.h"
 #include "launch/hardware/backends.h"
 #include "launch/hardware/machine.h"
+#include "launch/hardware/topology.h"
 #include "launch/hardware/transports.h"
 #include "launch/show/table.h"
 #ifdef DT_WITH_CUDA
@@ -25,6 +27,9 @@
 #    include <expat.h>
 #endif
 #include <hdf5.h>
+#ifdef HAVE_HWLOC
+#    include <hwloc.h>
+#endif
 #ifdef DT_WITH_CPU
 #    include <oneapi/dnnl/dnnl.h>
 #endif
@@ -149,6 +154,17 @@ static void add_onednn(dt_table *table)
 #endif
 }
 
+static void add_hwloc(dt_table *table)
+{
+#ifdef HAVE_HWLOC
+    const unsigned version = hwloc_get_api_version(); /* of its interface: there is no other */
+    dt_table_add_pair(table, "hwloc", "interface %u.%u (built with %s)", version >> 16, version >> 8 & 0xff,
+                      DT_HWLOC_VERSION);
+#else
+    dt_table_add_pair(table, "hwloc", "not built in: ranks do not choose processors; " DT_WHY_NO_HWLOC);
+#endif
+}
+
 static dt_status add_built_in(dt_table *table, dt_error *err)
 {
     char mpi[128], hdf5[32];
@@ -182,11 +198,40 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
 #else
     dt_table_add_pair(table, "expat", "not built in: no requests to AWS; " DT_WHY_NO_EXPAT);
 #endif
+    add_hwloc(table);
     add_cuda(table);
     return DT_OK;
 }
 
 /* -- this machine ---------------------------------------------------------------------------------------- */
+
+static void add_topology(dt_table *table)
+{
+    dt_topology *t = NULL;
+    dt_error why = {0};
+    if (dt_topology_open(NULL, &t, &why) != DT_OK)
+        return;
+    dt_table_add_pair(table, "topology", "%d socket%s, %d NUMA node%s, %d L3 cache%s, %d core%s",
+                      t->n_sockets, t->n_sockets == 1 ? "" : "s", t->n_numa, t->n_numa == 1 ? "" : "s",
+                      t->n_l3, t->n_l3 == 1 ? "" : "s", t->n_cores, t->n_cores == 1 ? "" : "s");
+    dt_topology_close(t);
+}
+
+/* No row where there is no EFA and none is expected. */
+static void add_efa(dt_table *table)
+{
+    char mend[500] = "";
+    dt_efa efa;
+    dt_efa_read("", &efa);
+    const bool is_expected = dt_efa_is_expected(efa.machine_type);
+    if (is_expected && efa.state != DT_EFA_READY)
+        dt_efa_mend(&efa, mend, sizeof mend);
+    if (efa.n_devices > 0)
+        dt_table_add_pair(table, "EFA", "%lld device%s, such as %s%s%s", (long long)efa.n_devices,
+                          efa.n_devices == 1 ? "" : "s", efa.device, mend[0] ? "; " : "", mend);
+    else if (is_expected)
+        dt_table_add_pair(table, "EFA", "not used: %s", mend);
+}
 
 static void add_found(dt_table *table)
 {
@@ -210,6 +255,7 @@ static void add_found(dt_table *table)
                       m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
     dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", dt_cpus_count(&set),
                       (long long)m.n_cpus_online, cpus);
+    add_topology(table);
     if (m.quota_cpus > 0)
         dt_table_add_pair(table, "control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
     dt_table_add_pair(table, "cores", "%lld for a single rank",
@@ -222,6 +268,7 @@ static void add_found(dt_table *table)
         dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes),
                           DT_TO_GIB(m.memory_available_bytes));
     add_gpus(table, &m);
+    add_efa(table);
 }
 
 static dt_status print_plans(const dt_options *options, dt_error *err)

@@ -86,6 +86,7 @@ DT_WITH_CUDA CUDA
 DT_WITH_NCCL NCCL
 HAVE_CURL libcurl
 HAVE_EXPAT expat
+HAVE_HWLOC hwloc
 END
 
 begin "demo-data writes the digits, keeps them if they exist, and changes nothing else"

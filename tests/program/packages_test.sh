@@ -120,7 +120,7 @@ expect_no_output 'autotools/README.md'
 debian
 awk '!/^#/ && $3 == "build" { print $1 }' "$TOP_SRCDIR/autotools/packages.txt" >installed
 expect_exit 0 env PATH="$PWD/bin" DTRAIN_NO_INSTALL=1 "$install" build
-expect_output 'dtrain is built without: libcurl4-openssl-dev libexpat1-dev libcunit1-dev$'
+expect_output 'dtrain is built without: libcurl4-openssl-dev libexpat1-dev libhwloc-dev libcunit1-dev$'
 expect test ! -s log
 
 begin "a_use_without_packages_here_installs_nothing"
