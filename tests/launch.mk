@@ -27,6 +27,7 @@ LAUNCH_TESTS += tests/launch/commands/export_test
 LAUNCH_TESTS += tests/launch/commands/info_test
 LAUNCH_TESTS += tests/launch/commands/init_weights_test
 LAUNCH_TESTS += tests/launch/commands/inspect_test
+LAUNCH_TESTS += tests/launch/commands/rank_table_test
 LAUNCH_TESTS += tests/launch/commands/run_log_test
 LAUNCH_TESTS += tests/launch/commands/session_open_test
 LAUNCH_TESTS += tests/launch/commands/session_test

@@ -1,5 +1,6 @@
 # Tests of the whole program and of the tree, as scripts: PROGRAM_TESTS += tests/program/NAME_test.sh. See tests/lib.sh.
 PROGRAM_TESTS += tests/program/bench_test.sh
+PROGRAM_TESTS += tests/program/binding_test.sh
 PROGRAM_TESTS += tests/program/bootstrap_test.sh
 PROGRAM_TESTS += tests/program/chaos_test.sh
 PROGRAM_TESTS += tests/program/check_one_test.sh

@@ -2,6 +2,7 @@
 #ifndef DT_IO_SOURCE_LOADER_OPTIONS_H
 #define DT_IO_SOURCE_LOADER_OPTIONS_H
 
+#include "core/base/cpus.h"
 #include "core/device.h"
 #include "io/source/augment.h"
 
@@ -26,10 +27,12 @@ typedef struct dt_loader_options {
     double eval_crop;                      /* in evaluation: share and resize of dt_crop_centre */
     int64_t eval_resize;                   /* DT_EVAL_RESIZE_..., or pixels: image_size or more */
     uint64_t seed;
-    bool shuffle;      /* in training; false: the files in sorted order */
-    double max_broken; /* 0..1: fraction of the files that may be broken */
-    dt_device *device; /* its host_alloc gives the pixels' memory (pinned); borrowed while the source lives;
+    bool shuffle;        /* in training; false: the files in sorted order */
+    double max_broken;   /* 0..1: fraction of the files that may be broken */
+    dt_device *device;   /* its host_alloc gives the pixels' memory (pinned); borrowed while the source lives;
                           NULL: dt_alloc */
+    const dt_cpus *cpus; /* where the decoding threads run; borrowed while the source lives. NULL: where the
+                            thread runs that calls start */
 } dt_loader_options;
 
 #endif

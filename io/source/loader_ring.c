@@ -35,7 +35,8 @@ typedef struct ring_worker {
 
 struct dt_loader_ring {
     dt_slot_filler *filler;
-    dt_device *device; /* or NULL */
+    dt_device *device;   /* or NULL */
+    const dt_cpus *cpus; /* where threads run, or NULL */
     dt_sampler sampler;
     int64_t image_size, reserved_size; /* pixels: now, and what the allocated memory holds */
     int64_t n_entries, n_workers, n_threads;
@@ -147,6 +148,8 @@ static void *run_worker(void *argument)
     ring_worker *worker = argument;
     dt_loader_ring *ring = worker->ring;
     ring_outcome outcome;
+    if (ring->cpus)
+        (void)dt_cpus_bind(ring->cpus); /* elsewhere it decodes as well */
     pthread_mutex_lock(&ring->lock);
     while (!ring->quit) {
         ring_task task;
@@ -414,6 +417,7 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     dt_clock_init_cond(&ring->done);
     ring->filler = filler;
     ring->device = options->device;
+    ring->cpus = options->cpus;
     ring->sampler = (dt_sampler){
         .n_samples = dt_folder_n_samples(folder),
         .seed = options->seed,

@@ -11,6 +11,7 @@
 #include "io/source/folder.h"
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
+#include "launch/commands/rank_table.h"
 #include "launch/hardware/machine.h"
 #include "launch/hardware/settings.h"
 #include "launch/hardware/team.h"
@@ -55,6 +56,16 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
     return status;
 }
 
+/* Collective. The plan comes before the backend, whose memory and threads are then where the rank runs. */
+static dt_status place_rank(dt_session *session, const dt_options *o, dt_error *err)
+{
+    dt_comm *comm = session->comm;
+    dt_affinity_options options = {
+        .threads = o->threads, .workers = o->workers, .leaves_binding = o->bind == DT_BIND_NONE};
+    dt_backend_gpu_address(o->backend, comm->local_rank, comm->local_size, options.gpu, sizeof options.gpu);
+    return dt_affinity_plan(comm, &options, &session->affinity, err);
+}
+
 static dt_status open_backend(dt_session *session, const dt_options *o, dt_error *err)
 {
     session->backend_options = (dt_backend_options){.n_threads = session->affinity.n_threads,
@@ -86,7 +97,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(dt_agree(comm, parsed, err));
     DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
     DT_TRY(check_same_options(options, command, comm, err));
-    DT_TRY(dt_affinity_plan(comm, options->threads, options->workers, &session->affinity, err));
+    DT_TRY(place_rank(session, options, err));
     dt_status status = dt_agree(comm, open_backend(session, options, err), err);
     if (status == DT_OK)
         status = dt_transport_attach_device(options->comm, options->peer_timeout_s, session->device,
@@ -139,6 +150,7 @@ dt_status dt_session_source(const dt_session *session, const dt_options *o, bool
         .rank = session->comm->rank,
         .world = session->comm->size,
         .workers = session->affinity.n_workers,
+        .cpus = dt_cpus_count(&session->affinity.worker_cpus) > 0 ? &session->affinity.worker_cpus : NULL,
         .augment = o->augment,
         .crop_scale_min = o->crop_scale_min,
         .crop_scale_max = o->crop_scale_max,
@@ -214,45 +226,11 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
     return status;
 }
 
-/* What each rank sends for its row. */
-typedef struct rank_row {
-    char host[64], device[128];
-    int64_t n_threads, n_workers;
-} rank_row;
-
-/* Of more ranks than this, a host's ranks that are alike share a row. */
-#define MOST_SINGLE_ROWS 32
-
-static bool are_alike(const rank_row *a, const rank_row *b)
-{
-    return strcmp(a->host, b->host) == 0 && strcmp(a->device, b->device) == 0 &&
-           a->n_threads == b->n_threads && a->n_workers == b->n_workers;
-}
-
-static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
+static dt_status print_ranks(const dt_rank_row *rows, int n, dt_error *err)
 {
     dt_table *table = NULL;
-    DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device", "threads", "workers"}, 5, &table,
-                           err));
-    dt_table_align_right(table, 0);
-    dt_table_align_right(table, 3);
-    dt_table_align_right(table, 4);
-    dt_status status = DT_OK;
-    for (int r = 0, next; r < n && status == DT_OK; r = next) {
-        char rank[32], threads[24], workers[24];
-        for (next = r + 1; n > MOST_SINGLE_ROWS && next < n && are_alike(&rows[r], &rows[next]); next++)
-            ;
-        if (next > r + 1)
-            snprintf(rank, sizeof rank, "%d-%d", r, next - 1);
-        else
-            snprintf(rank, sizeof rank, "%d", r);
-        snprintf(threads, sizeof threads, "%lld", (long long)rows[r].n_threads);
-        snprintf(workers, sizeof workers, "%lld", (long long)rows[r].n_workers);
-        status = dt_table_add(
-            table, (const char *const[]){rank, rows[r].host, rows[r].device, threads, workers}, err);
-    }
-    if (status == DT_OK)
-        status = print_to_log(table, err);
+    DT_TRY(dt_rank_table_create(rows, n, &table, err));
+    const dt_status status = print_to_log(table, err);
     dt_table_destroy(table);
     return status;
 }
@@ -331,7 +309,7 @@ static void log_why_no_gpu(const dt_session *session)
 
 /* What the tables show of all ranks. */
 typedef struct rank_tables {
-    rank_row *rows;        /* [ranks] */
+    dt_rank_row *rows;     /* [ranks] */
     dt_settings *settings; /* [n_settings]: the number of ranks, or 1 if they are all the same */
     int n_settings;
 } rank_tables;
@@ -366,16 +344,10 @@ static dt_status collect_settings(dt_comm *comm, rank_tables *t, dt_error *err)
     return comm->ops->all_gather(comm, &mine, sizeof mine, t->settings, err);
 }
 
-static dt_status collect_rows(const dt_session *s, rank_row *rows, dt_error *err)
+static dt_status collect_rows(const dt_session *s, dt_rank_row *rows, dt_error *err)
 {
-    dt_device_info info = {0};
-    rank_row me;
-    memset(&me, 0, sizeof me);
-    s->device->ops->info(s->device, &info);
-    memcpy(me.host, s->comm->host, sizeof me.host);
-    memcpy(me.device, info.name, sizeof me.device);
-    me.n_threads = s->affinity.n_threads;
-    me.n_workers = s->affinity.n_workers;
+    dt_rank_row me;
+    dt_rank_row_fill(s, &me);
     return s->comm->ops->all_gather(s->comm, &me, sizeof me, rows, err);
 }
 
@@ -394,6 +366,7 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
         status = collect_settings(comm, &t, err);
     if (status == DT_OK && comm->rank == 0) {
         print_tables(s, options, command, &t);
+        dt_rank_table_warn(t.rows, comm->size);
         log_why_no_gpu(s);
     }
     dt_free(t.rows);

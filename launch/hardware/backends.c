@@ -250,6 +250,18 @@ dt_status dt_backend_create(const char *name, const dt_backend_options *options,
                                      : create_by_name(name, options, backend, err);
 }
 
+void dt_backend_gpu_address(const char *name, int local_rank, int local_size, char *address,
+                            size_t address_bytes)
+{
+    address[0] = '\0';
+#ifdef DT_WITH_CUDA
+    if ((strcmp(name, "auto") == 0 || strcmp(name, "cuda") == 0) && dt_cudnn_library_open(NULL) == DT_OK)
+        dt_device_cuda_address(local_rank, local_size, address, address_bytes);
+#else
+    (void)name, (void)local_rank, (void)local_size, (void)address_bytes;
+#endif
+}
+
 dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options,
                                     dt_backend *planner, dt_error *err)
 {

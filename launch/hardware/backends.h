@@ -54,6 +54,11 @@ dt_status dt_backend_create(const char *name, const dt_backend_options *options,
                             dt_error *err);
 void dt_backend_destroy(dt_backend *backend);
 
+/* Write the PCI address of the GPU that dt_backend_create would compute on with this name on this rank, so
+ * that the rank can go near it before it allocates memory: "0000:10:1c.0"; "": on none. Local. */
+void dt_backend_gpu_address(const char *name, int local_rank, int local_size, char *address,
+                            size_t address_bytes);
+
 /* Append the backend's name, and the libraries and the processor that its numbers come from. */
 void dt_backend_computed_by(const dt_backend *backend, dt_computed_by *out);
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LINE_BYTES = 2 * PATH_MAX };
 
@@ -110,9 +111,17 @@ static double memory_v1(const char *folder)
     return limit < 1e18 ? limit : 0; /* "no limit" is a number near 2^63 there */
 }
 
-/* Lowers *least to the least limit among the process's group and the groups above it that are mounted. */
+/* The kernel's number of a group's folder, which is the same in every container; 0: not known. */
+static uint64_t group_of(const char *folder)
+{
+    struct stat st;
+    return stat(folder, &st) == 0 ? (uint64_t)st.st_dev << 48 ^ (uint64_t)st.st_ino : 0;
+}
+
+/* Lowers *least to the least limit among the process's group and the groups above it that are mounted.
+ * *group, unless it is NULL: the group that has it. */
 static void add_limit(const char *root, const char *controller, double (*read)(const char *folder),
-                      double *least)
+                      double *least, uint64_t *group)
 {
     hierarchy h;
     char folder[LINE_BYTES];
@@ -129,8 +138,11 @@ static void add_limit(const char *root, const char *controller, double (*read)(c
     for (;;) {
         snprintf(folder, sizeof folder, "%s%s%s", root, h.mount, path);
         const double value = read(folder);
-        if (value > 0 && (*least <= 0 || value < *least))
+        if (value > 0 && (*least <= 0 || value < *least)) {
             *least = value;
+            if (group)
+                *group = group_of(folder);
+        }
         char *slash = strrchr(path, '/');
         if (!slash)
             return;
@@ -141,8 +153,8 @@ static void add_limit(const char *root, const char *controller, double (*read)(c
 void dt_cgroup_read(const char *root, dt_cgroup *limits)
 {
     *limits = (dt_cgroup){0};
-    add_limit(root, NULL, cpu_v2, &limits->cpus);
-    add_limit(root, "cpu", cpu_v1, &limits->cpus);
-    add_limit(root, NULL, memory_v2, &limits->memory_bytes);
-    add_limit(root, "memory", memory_v1, &limits->memory_bytes);
+    add_limit(root, NULL, cpu_v2, &limits->cpus, &limits->cpus_group);
+    add_limit(root, "cpu", cpu_v1, &limits->cpus, &limits->cpus_group);
+    add_limit(root, NULL, memory_v2, &limits->memory_bytes, NULL);
+    add_limit(root, "memory", memory_v1, &limits->memory_bytes, NULL);
 }

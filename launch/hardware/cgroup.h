@@ -3,8 +3,12 @@
 #ifndef DT_LAUNCH_HARDWARE_CGROUP_H
 #define DT_LAUNCH_HARDWARE_CGROUP_H
 
+#include <stdint.h>
+
 typedef struct dt_cgroup {
     double cpus;         /* CPU seconds per second; 0: no limit */
+    uint64_t cpus_group; /* the group that has this limit, also where it has other names in a container: equal
+                            for two processes of a host if they share the time. 0: no limit, or not known */
     double memory_bytes; /* 0: no limit */
 } dt_cgroup;
 

@@ -151,6 +151,7 @@ static void read_limits(dt_machine *m)
     dt_cgroup limits;
     dt_cgroup_read("", &limits);
     m->quota_cpus = limits.cpus;
+    m->quota_group = limits.cpus_group;
     m->memory_limit_bytes = limits.memory_bytes > 0 && limits.memory_bytes < (double)m->memory_bytes
                                 ? (int64_t)limits.memory_bytes
                                 : 0;

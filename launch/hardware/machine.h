@@ -20,7 +20,8 @@ typedef struct dt_machine {
     int64_t memory_bytes;       /* of the host */
     int64_t memory_limit_bytes; /* of the control group; 0: none */
     int64_t memory_available_bytes;
-    double quota_cpus; /* CPU seconds per second that the control groups allow; 0: no limit */
+    double quota_cpus;    /* CPU seconds per second that the control groups allow; 0: no limit */
+    uint64_t quota_group; /* dt_cgroup.cpus_group */
     int n_gpus;
     char gpu_model[DT_MACHINE_MAX_GPUS][64];
     char gpu_driver[64];

@@ -14,6 +14,12 @@
 extern int omp_get_num_places(void) __attribute__((weak));
 extern int omp_get_place_num_procs(int place) __attribute__((weak));
 extern void omp_get_place_proc_ids(int place, int *cpus) __attribute__((weak));
+extern int omp_get_proc_bind(void) __attribute__((weak)); /* 0: omp_proc_bind_false */
+
+bool dt_openmp_has_places(void)
+{
+    return omp_get_num_places && omp_get_proc_bind && omp_get_num_places() > 0 && omp_get_proc_bind() != 0;
+}
 
 void dt_openmp_unbind(dt_cpus *cpus)
 {

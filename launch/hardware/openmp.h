@@ -17,4 +17,7 @@ void dt_openmp_limit_spinning(char **argv);
  * thread to all of them, and return them. OpenMP's own threads keep their places. */
 void dt_openmp_unbind(dt_cpus *cpus);
 
+/* Whether the environment binds OpenMP's threads (OMP_PROC_BIND, OMP_PLACES). */
+bool dt_openmp_has_places(void);
+
 #endif

@@ -70,6 +70,7 @@ typedef enum dt_cluster_choice {
 } dt_cluster_choice;
 typedef enum dt_buy_kind { DT_BUY_AUTO, DT_BUY_BOTH, DT_BUY_SPOT, DT_BUY_ON_DEMAND } dt_buy_kind;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
+typedef enum dt_bind_kind { DT_BIND_AUTO, DT_BIND_NONE } dt_bind_kind;
 
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
@@ -99,6 +100,7 @@ typedef struct dt_options {
     /* where it runs */
     char backend[8], comm[8];
     int64_t threads; /* compute threads per rank; 0: as many as the rank may use */
+    dt_bind_kind bind;
     dt_autotune_kind autotune;
     dt_precision precision;
     double peer_timeout_s; /* after which a collective that does not end is an error */

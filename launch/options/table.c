@@ -26,6 +26,7 @@ static const char *const wires[] = {"auto", "fp32", "same", NULL};
 static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
 static const char *const spots[] = {"auto", "imds", "off", NULL};
+static const char *const binds[] = {"auto", "none", NULL};
 static const char *const optimizers[] = {"sgd", "lars", NULL};
 static const char *const assumptions[] = {"today", "seed", NULL};
 static const char *const plan_choices[] = {"auto",        "cheapest",  "fastest", "best-value",
@@ -336,13 +337,18 @@ static const dt_option table[] = {
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
     {ROW("workers", "N", BOTH | BENCH, MACHINE, INT, workers), .min = 0, .max = 1024, .by_default = "0",
      .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
+    {ROW("bind", "WHERE", BOTH | BENCH, MACHINE, CHOICE, bind), .choices = binds, .by_default = "auto",
+     .one_start = true,
+     .help = "which processors ranks run on. auto: near their GPUs, else spread over sockets, NUMA nodes and "
+             "caches, each on cores of its own, unless the launcher has given ranks different processors at "
+             "the user's request; none: where the launcher has put them"},
 };
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has an element for every row");
 _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_lars_form) == sizeof(int) &&
                    sizeof(dt_wire_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) &&
-                   sizeof(dt_dtype) == sizeof(int),
+                   sizeof(dt_bind_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int),
                "choices are stored as int");
 
 int dt_options_count(void)

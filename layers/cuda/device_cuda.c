@@ -266,6 +266,18 @@ static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *
     return dt_cuda_check_built_for(*ordinal, err);
 }
 
+void dt_device_cuda_address(int local_rank, int local_size, char *address, size_t address_bytes)
+{
+    int ordinal = 0;
+    address[0] = '\0';
+    if (choose(local_rank, local_size, &ordinal, NULL) != DT_OK)
+        return;
+    cudaError_t e = cudaDeviceGetPCIBusId(address, (int)address_bytes, ordinal);
+    dt_cuda_forget((int)e);
+    if (e != cudaSuccess)
+        address[0] = '\0';
+}
+
 static void cuda_destroy(dt_device *device)
 {
     cuda_device *d = (cuda_device *)device;

@@ -18,4 +18,8 @@
  * DT_ERR_USAGE: more ranks than GPUs; DT_ERR_MEMORY; DT_ERR_DEVICE: the GPU reports an error. */
 dt_status dt_device_cuda_create(int local_rank, int local_size, dt_device **device, dt_error *err);
 
+/* Write the PCI address of the GPU that dt_device_cuda_create would open, "0000:10:1c.0", without opening it;
+ * "" where that would fail, or CUDA does not say. */
+void dt_device_cuda_address(int local_rank, int local_size, char *address, size_t address_bytes);
+
 #endif

@@ -58,8 +58,8 @@ build_and_run()
 }
 
 begin "without_any_optional_part"
-configure_parts --without-onednn --without-curl --without-expat --without-cuda --without-nccl --without-cunit && {
-    for library in oneDNN libcurl expat CUDA cuDNN NCCL CUnit; do expect_summary "^  $library +no +- +turned off with --without-"; done
+configure_parts --without-onednn --without-curl --without-expat --without-hwloc --without-cuda --without-nccl --without-cunit && {
+    for library in oneDNN libcurl expat hwloc CUDA cuDNN NCCL CUnit; do expect_summary "^  $library +no +- +turned off with --without-"; done
     for part in '--backend cpu' '--backend cuda' '--spot imds' 'unit tests'; do expect_summary "^  no $part"; done
     expect_unlisted error_test
     expect_listed tests/program/no_cunit_test.sh
@@ -93,6 +93,13 @@ configure_parts --without-expat --without-cuda && {
     expect_summary '^  expat +no +- +turned off with --without-expat'
     expect_summary '^  no plan --refresh-prices, no plan --check, no S3: '
     build_and_run tests/launch/cloud/aws_test "tests/program/plan_aws_test.sh:without libcurl" tests/launch/cloud/s3_test "tests/program/s3_test.sh:without libcurl"
+}
+
+begin "without_hwloc"
+configure_parts --without-hwloc --without-cuda && {
+    expect_summary '^  hwloc +no +- +turned off with --without-hwloc'
+    expect_summary '^  no ranks near their GPUs, no ranks spread over sockets and caches: '
+    build_and_run tests/launch/hardware/topology_test tests/launch/hardware/affinity_test "tests/program/binding_test.sh:without hwloc"
 }
 
 begin "without_cuda"

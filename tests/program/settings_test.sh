@@ -63,7 +63,7 @@ done
 begin "fewer threads than requested are reported with the variable, and the table shows how many there are"
 expect_exit 0 env OMP_THREAD_LIMIT=1 "$DTRAIN" "${measured[@]}" --threads 2
 expect_output 'OpenMP provides 1 of 2 compute threads \(OMP_THREAD_LIMIT=1\)'
-expect_output '0 .*│ +1 │ +[0-9]+ *$|0 .*\| +1 \| +[0-9]+ *$'
+expect_output '0 .*│ +1 │ +[0-9]+ │|0 .*\| +1 \| +[0-9]+ \|'
 expect_exit 0 "$DTRAIN" "${measured[@]}" --threads 2
 expect_no_output 'OpenMP provides|share'
 

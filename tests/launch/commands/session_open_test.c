@@ -11,7 +11,8 @@ static struct {
     char transport[16], attached[16], backend[16];
     double timeout_s, attach_timeout_s;
     dt_backend_options options;
-    int64_t threads, workers;
+    dt_affinity_options affinity;
+    int n_plans, n_plans_before_the_backend;
 } seen;
 
 dt_status __real_dt_transport_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err);
@@ -24,9 +25,9 @@ dt_status __real_dt_backend_create(const char *name, const dt_backend_options *o
                                    dt_error *err);
 dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
                                    dt_error *err);
-dt_status __real_dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
+dt_status __real_dt_affinity_plan(dt_comm *comm, const dt_affinity_options *options, dt_affinity *affinity,
                                   dt_error *err);
-dt_status __wrap_dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
+dt_status __wrap_dt_affinity_plan(dt_comm *comm, const dt_affinity_options *options, dt_affinity *affinity,
                                   dt_error *err);
 
 dt_status __wrap_dt_transport_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
@@ -50,15 +51,16 @@ dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *o
 {
     snprintf(seen.backend, sizeof seen.backend, "%s", name);
     seen.options = *options;
+    seen.n_plans_before_the_backend = seen.n_plans;
     return __real_dt_backend_create("ref", options, backend, err);
 }
 
-dt_status __wrap_dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
+dt_status __wrap_dt_affinity_plan(dt_comm *comm, const dt_affinity_options *options, dt_affinity *affinity,
                                   dt_error *err)
 {
-    seen.threads = threads;
-    seen.workers = workers;
-    return __real_dt_affinity_plan(comm, threads, workers, affinity, err);
+    seen.affinity = *options;
+    seen.n_plans++;
+    return __real_dt_affinity_plan(comm, options, affinity, err);
 }
 
 static const struct command {
@@ -83,11 +85,12 @@ static void open_with(const struct command *command, const char *const *words)
     DT_REQUIRE_MSG(parsed == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_session_open(&options, command->usage->bit, parsed, &err, &session, &err) == DT_OK,
                    "%s", err.message);
-    if (seen.threads > 0)
-        DT_CHECK_INT(session.affinity.n_threads, seen.threads);
-    if (seen.workers > 0)
-        DT_CHECK_INT(session.affinity.n_workers, seen.workers);
+    if (seen.affinity.threads > 0)
+        DT_CHECK_INT(session.affinity.n_threads, seen.affinity.threads);
+    if (seen.affinity.workers > 0)
+        DT_CHECK_INT(session.affinity.n_workers, seen.affinity.workers);
     DT_CHECK_INT(seen.options.n_threads, session.affinity.n_threads);
+    DT_CHECK_INT(seen.n_plans_before_the_backend, 1); /* the backend's memory is where the rank runs */
     DT_CHECK(session.kernels == session.backend.kernels && session.device == session.backend.device);
     dt_session_close(&session);
 }
@@ -95,8 +98,9 @@ static void open_with(const struct command *command, const char *const *words)
 static void the_parts_get_what_is_given(void)
 {
     static const char *const words[] = {
-        "--comm",     "nccl",      "--peer-timeout", "12.5", "--backend", "cuda", "--precision", "bf16",
-        "--autotune", "heuristic", "--threads",      "3",    "--workers", "5",    NULL};
+        "--comm",      "nccl", "--peer-timeout", "12.5",      "--backend", "cuda",
+        "--precision", "bf16", "--autotune",     "heuristic", "--threads", "3",
+        "--workers",   "5",    "--bind",         "none",      NULL};
     for (int i = 0; i < 2; i++) {
         open_with(&commands[i], words);
         DT_CHECK_STR(seen.transport, "nccl");
@@ -109,8 +113,9 @@ static void the_parts_get_what_is_given(void)
         DT_CHECK_INT(seen.options.autotune, DT_AUTOTUNE_HEURISTIC);
         DT_CHECK_INT(seen.options.local_rank, 0);
         DT_CHECK_INT(seen.options.local_size, 1);
-        DT_CHECK_INT(seen.threads, 3);
-        DT_CHECK_INT(seen.workers, 5);
+        DT_CHECK_INT(seen.affinity.threads, 3);
+        DT_CHECK_INT(seen.affinity.workers, 5);
+        DT_CHECK(seen.affinity.leaves_binding);
     }
 }
 
@@ -125,8 +130,9 @@ static void the_parts_get_the_defaults(void)
         DT_CHECK_STR(seen.backend, "auto");
         DT_CHECK(seen.options.choose_precision);
         DT_CHECK_INT(seen.options.autotune, DT_AUTOTUNE_FULL);
-        DT_CHECK_INT(seen.threads, 0);
-        DT_CHECK_INT(seen.workers, 0);
+        DT_CHECK_INT(seen.affinity.threads, 0);
+        DT_CHECK_INT(seen.affinity.workers, 0);
+        DT_CHECK(!seen.affinity.leaves_binding);
     }
 }
 

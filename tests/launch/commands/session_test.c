@@ -1,9 +1,11 @@
 /* The sources that commands open for a session. */
 #include "launch/commands/session.h"
 
+#include "core/base/clock.h"
 #include "tests/launch/commands/commands_kit.h"
 #include "tests/testing.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,7 +90,62 @@ static void random_images_differ_between_ranks_and_seeds(void)
     }
 }
 
+/* Counts the decoding threads that may run on this one processor alone. */
+static int n_threads_on(const char *cpu)
+{
+    char line[4096];
+    int n = 0;
+    DIR *folder = opendir("/proc/self/task");
+    DT_REQUIRE(folder != NULL);
+    for (struct dirent *e; (e = readdir(folder)) != NULL;) {
+        bool decodes = false, is_there = false;
+        FILE *f = fopen(dt_test_path("/proc/self/task/%s/status", e->d_name), "r");
+        while (f && fgets(line, sizeof line, f)) {
+            decodes = decodes || strcmp(line, "Name:\tdtrain-load\n") == 0;
+            is_there = is_there || strcmp(line, dt_test_path("Cpus_allowed_list:\t%s\n", cpu)) == 0;
+        }
+        if (f)
+            fclose(f);
+        n += decodes && is_there;
+    }
+    closedir(folder);
+    return n;
+}
+
+/* Those of the rank, and cores that are near no GPU, although the rank itself runs elsewhere. */
+static void decoding_threads_run_on_their_processors(void)
+{
+    static dt_options options;
+    static dt_comm comm = {.size = 1};
+    static dt_session session = {.comm = &comm, .affinity = {.n_workers = 3}};
+    char last[16];
+    dt_cpus own;
+    dt_source *source = NULL;
+    dt_error err = {0};
+    (void)dt_cpus_read(0, &own);
+    int cpu = 0;
+    for (int next = 0; (next = dt_cpus_next(&own, next)) >= 0; next++)
+        cpu = next;
+    if (dt_cpus_count(&own) < 2)
+        DT_SKIP("this process may use one processor only");
+    dt_cpus_add(&session.affinity.worker_cpus, cpu);
+    snprintf(last, sizeof last, "%d", cpu);
+    commands_kit_images(dt_test_temp_dir(), "val", "a", 11, 16);
+    dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
+    snprintf(options.config.data, sizeof options.config.data, "%s", dt_test_temp_dir());
+    options.config.image_size = 16;
+    options.config.batch = 2;
+    DT_REQUIRE_MSG(dt_session_source(&session, &options, false, &source, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE(source->ops->start(source, 0, 0, 1, &err) == DT_OK);
+    const double until_s = dt_clock_s() + 30;
+    while (n_threads_on(last) < 3 && dt_clock_s() < until_s)
+        dt_clock_sleep_s(0.01);
+    DT_CHECK_INT(n_threads_on(last), 3);
+    source->ops->destroy(source);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(decoding_threads_run_on_their_processors),
     DT_TEST(random_images_differ_between_ranks_and_seeds),
     DT_TEST(an_evaluation_has_every_image_once_whatever_accumulates),
 };

@@ -6,6 +6,8 @@
 #include "comm/self.h"
 #include "launch/hardware/affinity.h"
 #include "launch/hardware/machine.h"
+#include "tests/fakes/fake_comm.h"
+#include "tests/launch/hardware/topology_kit.h"
 
 #include <stdlib.h>
 
@@ -65,6 +67,18 @@ static void a_quarter_of_the_cores_decodes(void)
     static const int64_t cores_and_workers[][2] = {{1, 1}, {7, 1}, {8, 2}, {63, 15}, {64, 16}, {192, 16}};
     for (size_t i = 0; i < sizeof cores_and_workers / sizeof cores_and_workers[0]; i++)
         DT_CHECK_INT(dt_affinity_workers(cores_and_workers[i][0]), cores_and_workers[i][1]);
+}
+
+/* A p4d.24xlarge has 6 cores with two hardware threads for each GPU. */
+static void cores_beside_a_gpu_decode_but_one(void)
+{
+    DT_CHECK_INT(dt_affinity_gpu_workers(6, 2, 0), 10);
+    DT_CHECK_INT(dt_affinity_gpu_workers(2, 2, 0), 2); /* g5.xlarge */
+    DT_CHECK_INT(dt_affinity_gpu_workers(1, 2, 0), 1);
+    DT_CHECK_INT(dt_affinity_gpu_workers(8, 1, 0), 7);
+    DT_CHECK_INT(dt_affinity_gpu_workers(48, 2, 0), 32);
+    DT_CHECK_INT(dt_affinity_gpu_workers(6, 2, 6.5), 5); /* 6 hardware threads' time, not 12 */
+    DT_CHECK_INT(dt_affinity_gpu_workers(1, 2, 0.5), 1);
 }
 
 /* 6 times a third, and 10 times a fifth, add up to a little less than 2. */
@@ -151,19 +165,142 @@ static void requested_numbers_of_threads_are_kept(void)
     dt_error err;
     dt_affinity a;
     DT_REQUIRE(dt_comm_self_create(&comm, &err) == DT_OK);
-    DT_REQUIRE(dt_affinity_plan(comm, 3, 5, &a, &err) == DT_OK);
+    const dt_affinity_options three = {.threads = 3, .workers = 5}, none = {0};
+    DT_REQUIRE(dt_affinity_plan(comm, &three, &a, &err) == DT_OK);
     DT_CHECK_INT(a.n_threads, 3);
     DT_CHECK_INT(a.n_workers, 5);
     setenv("OMP_NUM_THREADS", "7", 1);
-    DT_REQUIRE(dt_affinity_plan(comm, 3, 5, &a, &err) == DT_OK); /* the option counts more */
+    DT_REQUIRE(dt_affinity_plan(comm, &three, &a, &err) == DT_OK); /* the option counts more */
     DT_CHECK_INT(a.n_threads, 3);
-    DT_REQUIRE(dt_affinity_plan(comm, 0, 0, &a, &err) == DT_OK);
+    DT_REQUIRE(dt_affinity_plan(comm, &none, &a, &err) == DT_OK);
     DT_CHECK_INT(a.n_threads, 7);
     DT_CHECK(a.n_cores >= 1 && a.n_workers >= 1);
     unsetenv("OMP_NUM_THREADS");
-    DT_REQUIRE(dt_affinity_plan(comm, 0, 0, &a, &err) == DT_OK);
+    DT_REQUIRE(dt_affinity_plan(comm, &none, &a, &err) == DT_OK);
     DT_CHECK_INT(a.n_threads, a.n_cores);
     comm->ops->destroy(comm);
+}
+
+/* A job of containers has a group for each rank, or for some of them together. */
+static void a_quota_is_divided_by_the_ranks_of_its_group(void)
+{
+    static const uint64_t groups[] = {7, 7, 7, 9};
+    dt_cpus sets[4];
+    machine(16, 1);
+    for (int i = 0; i < 4; i++)
+        sets[i] = cpus("0-15");
+    DT_CHECK_CLOSE(dt_affinity_quota(groups, 4, 0, 6), 8, 1e-9); /* a third of 6 is a quarter of 8 */
+    DT_CHECK_CLOSE(dt_affinity_quota(groups, 4, 3, 2), 8, 1e-9);
+    DT_CHECK_CLOSE(dt_affinity_quota(groups, 4, 3, 0), 0, 0);
+    DT_CHECK_INT(dt_affinity_share(sets, 4, 0, core_of, dt_affinity_quota(groups, 4, 0, 6)), 2);
+    DT_CHECK_INT(dt_affinity_share(sets, 4, 3, core_of, dt_affinity_quota(groups, 4, 3, 3)), 3);
+    DT_CHECK_INT(dt_affinity_share(sets, 4, 3, core_of, dt_affinity_quota(groups, 4, 3, 0)), 4);
+}
+
+/* -- ranks that run on this machine ---------------------------------------------------------------------- */
+
+/* Ranks are threads, so each has its own processors. */
+typedef struct placed {
+    dt_affinity_options options[2];
+    const char *before[2]; /* where the launcher puts the rank; NULL: on both processors */
+    dt_affinity got[2];
+    dt_cpus real[2]; /* the rank's, asked of the kernel after the plan */
+} placed;
+
+static void place_rank(dt_comm *comm, void *context)
+{
+    placed *p = context;
+    dt_error err = {0};
+    const dt_cpus before = cpus(p->before[comm->rank] ? p->before[comm->rank] : "0-1");
+    DT_CHECK(dt_cpus_bind(&before));
+    DT_CHECK_MSG(dt_affinity_plan(comm, &p->options[comm->rank], &p->got[comm->rank], &err) == DT_OK, "%s",
+                 err.message);
+    (void)dt_cpus_read(0, &p->real[comm->rank]);
+}
+
+/* A host of two sockets with one core each, which are this machine's first two processors. The GPU of 10 is
+ * near socket 0, that of 90 near socket 1. */
+static const char *two_sockets(void)
+{
+    static const topology_kit_device devices[] = {
+        {0, "0000:10:1c.0", NULL}, {1, "0000:90:1b.0", "efa_0"}, {1, "0000:90:1c.0", NULL}};
+    return topology_kit_write("pack:2 [numa] core:1 pu:1", devices, 3);
+}
+
+/* Whether this process may use processors 0 and 1, on two cores. */
+static bool has_two_processors(void)
+{
+    dt_cpus own;
+    (void)dt_cpus_read(0, &own);
+    return dt_cpus_has(&own, 0) && dt_cpus_has(&own, 1) && dt_machine_core_of(1) == 1;
+}
+
+#ifdef HAVE_HWLOC
+#    define NEED_HWLOC_AND_PROCESSORS                                                                        \
+        if (!has_two_processors())                                                                           \
+        DT_SKIP("this process may not use processors 0 and 1, or they are on one core")
+#else
+#    define NEED_HWLOC_AND_PROCESSORS DT_SKIP("hwloc is not built in")
+#endif
+
+static void check_place(const placed *p, int rank, const char *expected, const char *workers,
+                        const char *near)
+{
+    const dt_cpus set = cpus(expected), of_workers = cpus(workers);
+    DT_CHECK_BYTES(&p->got[rank].cpus, &set, sizeof set);
+    DT_CHECK_BYTES(&p->real[rank], &set, sizeof set);
+    DT_CHECK_BYTES(&p->got[rank].worker_cpus, &of_workers, sizeof of_workers);
+    DT_CHECK_STR(p->got[rank].near, near);
+    DT_CHECK_INT(p->got[rank].n_cores, dt_cpus_count(&of_workers));
+}
+
+static void ranks_go_near_their_gpus(void)
+{
+    NEED_HWLOC_AND_PROCESSORS;
+    const char *host = two_sockets();
+    placed p = {
+        .options = {{.gpu = "0000:90:1C.0", .topology = host}, {.gpu = "0000:10:1C.0", .topology = host}}};
+    fake_comm_run_on_hosts(2, 2, place_rank, &p);
+    check_place(&p, 0, "1", "1", "socket 1");
+    check_place(&p, 1, "0", "0", "socket 0");
+    DT_CHECK(!p.got[0].is_far && !p.got[0].lifted_the_default);
+    fake_comm_run_on_hosts(2, 1, place_rank, &p); /* each alone on its host: the rest decodes, too */
+    check_place(&p, 0, "1", "0-1", "socket 1, efa_0");
+    check_place(&p, 1, "0", "0-1", "socket 0, efa_0");
+}
+
+static void processors_that_somebody_has_chosen_stay(void)
+{
+    NEED_HWLOC_AND_PROCESSORS;
+    const char *host = two_sockets();
+    placed p = {
+        .options = {{.gpu = "0000:90:1C.0", .topology = host}, {.gpu = "0000:10:1C.0", .topology = host}},
+        .before = {"0", NULL}};
+    fake_comm_run_on_hosts(2, 2, place_rank, &p);
+    DT_CHECK_STR(p.got[0].near, "socket 0");
+    DT_CHECK(p.got[0].is_far && !p.got[1].is_far);
+    for (int rank = 0; rank < 2; rank++) {
+        const dt_cpus expected = cpus(rank == 0 ? "0" : "0-1");
+        DT_CHECK_BYTES(&p.real[rank], &expected, sizeof expected);
+    }
+}
+
+static void bind_none_leaves_the_affinity_alone(void)
+{
+    NEED_HWLOC_AND_PROCESSORS;
+    placed p = {.options = {{.leaves_binding = true}, {.leaves_binding = true}}};
+    fake_comm_run_on_hosts(2, 2, place_rank, &p);
+    for (int rank = 0; rank < 2; rank++) {
+        const dt_cpus both = cpus("0-1");
+        DT_CHECK_BYTES(&p.real[rank], &both, sizeof both);
+        DT_CHECK_BYTES(&p.got[rank].cpus, &both, sizeof both);
+        DT_CHECK_INT(p.got[rank].n_cores, 1);
+    }
+    p.options[0].leaves_binding = p.options[1].leaves_binding = false; /* the opposite */
+    p.options[0].topology = p.options[1].topology = two_sockets();
+    fake_comm_run_on_hosts(2, 2, place_rank, &p);
+    check_place(&p, 0, "0", "0", "socket 0");
+    check_place(&p, 1, "1", "1", "socket 1");
 }
 
 static const dt_test tests[] = {
@@ -171,6 +308,7 @@ static const dt_test tests[] = {
     DT_TEST(malformed_lists_of_processors_are_refused),
     DT_TEST(ranks_that_share_all_cores_get_equal_parts),
     DT_TEST(a_quarter_of_the_cores_decodes),
+    DT_TEST(cores_beside_a_gpu_decode_but_one),
     DT_TEST(fractions_of_cores_add_up_to_whole_ones),
     DT_TEST(bound_ranks_have_their_own_cores),
     DT_TEST(two_hardware_threads_count_as_one_core),
@@ -179,6 +317,10 @@ static const dt_test tests[] = {
     DT_TEST(each_of_more_ranks_than_cores_gets_one_core),
     DT_TEST(parts_cover_the_machine_once_and_keep_cores_whole),
     DT_TEST(requested_numbers_of_threads_are_kept),
+    DT_TEST(a_quota_is_divided_by_the_ranks_of_its_group),
+    DT_TEST(ranks_go_near_their_gpus),
+    DT_TEST(processors_that_somebody_has_chosen_stay),
+    DT_TEST(bind_none_leaves_the_affinity_alone),
 };
 
 DT_TEST_MAIN("launch/affinity", tests)

@@ -169,6 +169,7 @@ static const expected table[] = {
     ROW("no-graph", T, FLAG, config.no_graph, "no"),
     ROW("threads", T | E | BENCH, INT, threads, "0", LIMITS(0, 4096), FLAGS(PER_RANK)),
     ROW("workers", T | E | BENCH, INT, workers, "0", LIMITS(0, 1024), FLAGS(PER_RANK)),
+    ROW("bind", T | E | BENCH, CHOICE, bind, "auto", CHOICES("auto,none"), FLAGS(ONE_START)),
 };
 /* clang-format on */
 enum { N = sizeof table / sizeof *table };

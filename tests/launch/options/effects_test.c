@@ -205,6 +205,8 @@ static const struct effect {
     {"workers", T | E, SESSION, "the_parts_get_what_is_given"},
     {"workers", T, DATA, "workers_are_the_decoding_threads"},
     {"workers", T | E, "launch/hardware/affinity_test.c", "requested_numbers_of_threads_are_kept"},
+    {"bind", T | E, "launch/hardware/affinity_test.c", "bind_none_leaves_the_affinity_alone"},
+    {"bind", T | E, SESSION, "the_parts_get_what_is_given"},
 
     {"data", BENCH, BENCHES, "--data names the images that are measured"},
     {"image-size", BENCH, BENCHES, "the file names what was measured"},
@@ -224,6 +226,7 @@ static const struct effect {
     {"autotune", BENCH, SESSION, "the_parts_get_what_is_given"},
     {"threads", BENCH, SESSION, "the_parts_get_what_is_given"},
     {"workers", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"bind", BENCH, SESSION, "the_parts_get_what_is_given"},
 };
 enum { N = sizeof effects / sizeof *effects };
 
