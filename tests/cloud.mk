@@ -12,4 +12,5 @@ PROGRAM_FILES += tests/cloud/moto_server.py
 PROGRAM_FILES += tests/cloud/network_check.py
 PROGRAM_FILES += tests/cloud/requirements.txt
 PROGRAM_FILES += tests/cloud/s3_fill.py
+PROGRAM_FILES += tests/cloud/signed_get.py
 PROGRAM_FILES += tests/cloud/venv.sh

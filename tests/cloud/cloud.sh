@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # cloud.sh: for the scripts of this folder, in place of ../lib.sh, which it includes. Nothing that they start leaves this machine.
 #
-# need_cloud             skips and returns 1 where there is no virtual environment (venv.sh): all_cases_need need_cloud
+# Where the packages of requirements.txt are missing (venv.sh installs them), one case is skipped, and the script ends.
+#
 # moto NAME [VAR=VALUE]  starts moto's server (moto_server.py) with these variables; its files are in the folder NAME; sets $url
 # in_cloud               an array, set by moto: "${in_cloud[@]}" COMMAND is a client of that server, whose key may do everything until signatures are checked
 # shellcheck source-path=SCRIPTDIR disable=SC2034 # scripts use these variables
@@ -23,13 +24,6 @@ stop_servers()
 }
 trap 'stop_servers; cd /; rm -rf "$_base"' EXIT
 
-need_cloud()
-{
-    [ -x "$venv/bin/moto_server" ] && [ -x "$venv/bin/aws" ] && [ -x "$venv/bin/pcluster" ] && return 0
-    skip "$venv has not the packages of tests/cloud/requirements.txt: make check-cloud installs them"
-    return 1
-}
-
 moto()
 {
     local folder=$1
@@ -46,3 +40,9 @@ moto()
     in_cloud=(env "AWS_ENDPOINT_URL=$url" AWS_ACCESS_KEY_ID=AKIAEVERYTHINGALLOWD AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1
         AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null)
 }
+
+if ! [ -x "$venv/bin/moto_server" ] || ! [ -x "$venv/bin/aws" ] || ! [ -x "$venv/bin/pcluster" ]; then
+    begin "all cases"
+    skip "$venv has not the packages of tests/cloud/requirements.txt: make check-cloud installs them"
+    finish
+fi

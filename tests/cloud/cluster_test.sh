@@ -4,10 +4,8 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/cloud.sh"
 
-all_cases_need need_cloud
 bucket=imagenet-of-mine
 key=my-key
-private=subnet-0 public=subnet-0 # until the server has them
 
 # images: the file of moto's images, with those of this ParallelCluster.
 images()
@@ -25,19 +23,17 @@ PY
 }
 
 # The server, for all cases: what an account has in us-east-1. $_base/plain has a bootstrap script of `dtrain cluster`.
-if need_cloud; then
-    mkdir -p "$_base/plain"
-    images >"$_base/images.json"
-    moto "$_base/moto" MOTO_AMIS_PATH="$_base/images.json"
-    (cd "$_base/plain" && "$DTRAIN" cluster --region us-east-1 --bucket $bucket --key $key --types g5.xlarge --subnet subnet-00000000000000001) >"$_base/plain/log" 2>&1
-    if ! world=$("${in_cloud[@]}" python "$cloud/cluster_world.py" us-east-1 $bucket $key "$_base/plain/dtrain-bootstrap.sh" 2>&1); then
-        echo "the server could not be filled: $world"
-        cat "$_base/plain/log"
-        tail -n 20 "$_base/moto/log"
-        exit 1
-    fi
-    read -r private public _ <<<"$world"
+mkdir -p "$_base/plain"
+images >"$_base/images.json"
+moto "$_base/moto" MOTO_AMIS_PATH="$_base/images.json"
+(cd "$_base/plain" && "$DTRAIN" cluster --region us-east-1 --bucket $bucket --key $key --types g5.xlarge --subnet subnet-00000000000000001) >"$_base/plain/log" 2>&1
+if ! world=$("${in_cloud[@]}" python "$cloud/cluster_world.py" us-east-1 $bucket $key "$_base/plain/dtrain-bootstrap.sh" 2>&1); then
+    echo "the server could not be filled: $world"
+    cat "$_base/plain/log"
+    tail -n 20 "$_base/moto/log"
+    exit 1
 fi
+read -r private public _ <<<"$world"
 
 check=("${in_cloud[@]}" python "$cloud/cluster_check.py")
 
@@ -91,14 +87,12 @@ expect_exit 0 "${check[@]}" planned.yaml
 accepted planned.yaml
 
 # One run of ParallelCluster for all mutations.
-if need_cloud; then
-    (
-        cd "$_base/plain" || exit
-        "$DTRAIN" cluster --region us-east-1 --bucket $bucket --key $key --types p4d.24xlarge --nodes 2 --subnet "$private" --head-subnet "$public" \
-            --output mutated.yaml
-        "${in_cloud[@]}" python "$cloud/cluster_mutations.py" mutated.yaml "$public"
-    ) >"$_base/mutations" 2>&1
-fi
+(
+    cd "$_base/plain" || exit
+    "$DTRAIN" cluster --region us-east-1 --bucket $bucket --key $key --types p4d.24xlarge --nodes 2 --subnet "$private" --head-subnet "$public" \
+        --output mutated.yaml
+    "${in_cloud[@]}" python "$cloud/cluster_mutations.py" mutated.yaml "$public"
+) >"$_base/mutations" 2>&1
 while IFS= read -r name; do
     begin "ParallelCluster refuses $name"
     expect grep -q "^refused $name: " "$_base/mutations" || grep -a "^accepted $name: \|Error" "$_base/mutations" | sed 's/^/    | /'

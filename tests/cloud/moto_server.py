@@ -10,21 +10,24 @@ stricter here, as S3 documents it:
 - Each header x-amz-* of a signed request is signed.
 - A request without a signature may do what the bucket's policy allows to everybody; moto fails in such a request.
 - Who reads from a bucket whose name begins with "pays-" must say x-amz-request-payer: requester; moto does not know such buckets.
-- Keys may have line feeds, which moto's routes do not.
+- Keys may have line feeds, which moto's routes and policies do not know.
+- HEAD also says when a checksum is one of checksums (a -N after it), as moto's GET does.
 """
+import fnmatch
 import os
 import sys
 import threading
 from urllib.parse import quote, unquote_to_bytes
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.iam.access_control import PermissionResult
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto import settings
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 import moto_network
 import moto.s3.models
 from moto.moto_server.utilities import RegexConverter
 from moto.s3.exceptions import BucketAccessDeniedError, S3SignatureDoesNotMatchError
+from moto.s3.responses import S3Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 MOST_S = 1800
@@ -75,6 +78,21 @@ def also_line_feeds(init):
     return init_converter
 
 
+def policy_matches(pattern, text):
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
+
+
+def with_number_of_parts(head_object):
+    def answer(self, bucket_name, query, key_name, headers):
+        status, fields, body = head_object(self, bucket_name, query, key_name, headers)
+        key = self.backend.head_object(bucket_name, key_name) if status == 200 else None
+        if key is not None and key.checksum_type == "COMPOSITE":
+            fields.update({name: f"{value}-{key.checksum_parts}" for name, value in fields.items() if name == f"x-amz-checksum-{key.checksum_algorithm.lower()}"})
+        return status, fields, body
+
+    return answer
+
+
 class Gate:
     """Around moto's application: the log of requests, and buckets whose readers pay."""
 
@@ -111,6 +129,8 @@ class Quiet(WSGIRequestHandler):
 
 
 def main(folder):
+    IAMPolicyStatement._match = staticmethod(policy_matches)
+    S3Response.head_object = with_number_of_parts(S3Response.head_object)
     RegexConverter.__init__ = also_line_feeds(RegexConverter.__init__)
     ActionAuthenticatorMixin._authenticate_and_authorize_action = strict(ActionAuthenticatorMixin._authenticate_and_authorize_action)
     moto_network.complete()

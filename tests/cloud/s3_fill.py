@@ -51,9 +51,9 @@ class Filler:
         with open(path, "wb") as file:
             file.write(body)
 
-    def put_in_parts(self, bucket, key, part_bytes, n_parts):
-        """Its ETag is no MD5, and its checksum is one of checksums."""
-        upload = self.s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32")["UploadId"]
+    def put_in_parts(self, bucket, key, part_bytes, n_parts, checksum_type):
+        """Its ETag is no MD5, and its checksum is of checksums (COMPOSITE) or of all bytes (FULL_OBJECT)."""
+        upload = self.s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32", ChecksumType=checksum_type)["UploadId"]
         parts, path = [], os.path.join(self.folder, bucket, key)
         with open(path, "wb") as file:
             for number in range(1, n_parts + 1):
@@ -75,7 +75,8 @@ class Filler:
             self.put("many", f"class {n % 23}/{n:05}.jpg", content(str(n), n * 7 % 300))
         self.bucket("large")
         self.put("large", "in one", content("in one", 40_000_000))
-        self.put_in_parts("large", "in parts", 6_000_000, 7)
+        self.put_in_parts("large", "in parts", 6_000_000, 4, "COMPOSITE")
+        self.put_in_parts("large", "in parts with one sum", 6_000_000, 4, "FULL_OBJECT")
         self.put("large", "small", content("small", 110_000))
         for name in ("pays-data", "everybody", "nobody"):
             self.bucket(name)
