@@ -97,6 +97,7 @@ expect_output '^dtrain: there are no AWS credentials: .*aws configure.*AWS_ACCES
 imds=(AWS_EC2_METADATA_DISABLED=false "AWS_EC2_METADATA_SERVICE_ENDPOINT=$url")
 container=("AWS_CONTAINER_CREDENTIALS_FULL_URI=$url/container?a=b" "AWS_CONTAINER_AUTHORIZATION_TOKEN=Bearer abc")
 signed_by AKIDINSTANCE "${imds[@]}"
+signed_by AKIDINSTANCE "${imds[@]}" AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 signed_by AKIDCONTAINER "${imds[@]}" "${container[@]}"
 echo 'Bearer abc' >token
 signed_by AKIDCONTAINER "${container[0]}" AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE="$PWD/token"
