@@ -86,6 +86,7 @@ LAUNCH_TESTS += tests/launch/show/shell_test
 LAUNCH_TESTS += tests/launch/show/svg_test
 LAUNCH_TESTS += tests/launch/show/table_test
 LAUNCH_TESTS += tests/launch/stop/events_test
+LAUNCH_TESTS += tests/launch/stop/exit_report_test
 LAUNCH_TESTS += tests/launch/stop/signals_test
 LAUNCH_TESTS += tests/launch/stop/start_watch_test
 TESTS_TSAN += tests/launch/cloud/spot_notice_test

@@ -15,7 +15,7 @@ for words in help "help train" "train --help" -h "help help" "help version" "hel
     expect_exit 0 "$DTRAIN" $words
     expect cmp "$OUTPUT" train.help
 done
-for command in eval inspect export info bench plan cluster demo-data; do
+for command in eval inspect export info bench plan cluster demo-data where; do
     expect_exit 0 "$DTRAIN" $command --help
     cp "$OUTPUT" command.help
     expect_exit 0 "$DTRAIN" help $command
@@ -31,7 +31,7 @@ expect_exit 2 "$DTRAIN" help eval info
 expect_exit 2 "$DTRAIN" version x
 
 begin "every command has --help, --usage and --version"
-for command in '' train eval inspect export info bench plan cluster demo-data; do
+for command in '' train eval inspect export info bench plan cluster demo-data where; do
     expect_exit 0 "$DTRAIN" $command --help
     expect_output '^Usage: dtrain'
     expect_exit 0 "$DTRAIN" $command --usage
@@ -88,6 +88,38 @@ HAVE_CURL libcurl
 HAVE_EXPAT expat
 HAVE_HWLOC hwloc
 END
+
+begin "where prints the run's folder, its newest checkpoint and how a start would resume"
+# where_is TEXT OPTION...: the lines of dtrain where, joined, begin with TEXT.
+where_is()
+{
+    local text=$1
+    shift
+    expect_exit 0 "$DTRAIN" where "$@"
+    case $(tr '\n' ' ' <"$OUTPUT") in "$text"*) ;; *) fail "dtrain where $* printed $(tr '\n' ' ' <"$OUTPUT"), expected $text" ;; esac
+}
+small=(--data data --arch resnet18 --image-size 16 --batch 4 --eval-every 0 --checkpoint-every 1 "${ANY_BACKEND[@]}")
+where_is "out runs/demo step 0 resume auto gpus "
+expect_output '^launcher mpi'
+where_is "out runs/data-resnet18 step 0 resume auto " "${small[@]}"
+echo 'out = "elsewhere"; resume = "must";' >dtrain.conf
+where_is "out elsewhere step 0 resume must " "${small[@]}"
+rm dtrain.conf
+digits data 3 8 2
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --checkpoint-dir fast --checkpoint-mirror slow --out run
+where_is "out run step 2 resume auto " "${small[@]}" --checkpoint-dir fast --checkpoint-mirror slow --out run
+rm -r fast/step-00000002
+where_is "out run step 2 resume auto " "${small[@]}" --checkpoint-dir fast --checkpoint-mirror slow --out run
+echo x >slow/step-00000002/manifest.json # damaged
+where_is "out run step 1 resume auto " "${small[@]}" --checkpoint-dir fast --checkpoint-mirror slow --out run
+where_is "out run step 0 resume auto " "${small[@]}" --out run
+where_is "out run step 0 resume never " "${small[@]}" --out run --resume never
+DTRAIN_RUN_ID=a DTRAIN_RUN_START=1 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run --resume never
+DTRAIN_RUN_ID=a DTRAIN_RUN_START=1 where_is "out run step 1 resume never " "${small[@]}" --out run --resume never
+DTRAIN_RUN_ID=a DTRAIN_RUN_START=2 where_is "out run step 1 resume auto " "${small[@]}" --out run --resume never
+where_is "gpus 0 launcher " "${small[@]}" --input synthetic --backend ref
+expect_exit 2 "$DTRAIN" where --bacth 3
+expect_output '^dtrain: unknown option --bacth; did you mean --batch\?$'
 
 begin "demo-data writes the digits, keeps them if they exist, and changes nothing else"
 expect_exit 0 "$DTRAIN" demo-data digits

@@ -9,6 +9,21 @@
 static const char *const variables[] = {"SLURM_JOB_ID", "SLURM_RESTART_COUNT", "AWS_BATCH_JOB_ID",
                                         "AWS_BATCH_JOB_ATTEMPT"};
 
+static void dtrain_run_restarts_within_the_jobs_of_others(void)
+{
+    setenv("DTRAIN_RUN_ID", "host-12-34", 1);
+    setenv("DTRAIN_RUN_START", "1002", 1);
+    setenv("SLURM_JOB_ID", "5", 1);
+    setenv("SLURM_RESTART_COUNT", "1", 1);
+    dt_job job;
+    dt_job_read(&job);
+    DT_CHECK_STR(job.name, "dtrain-run job host-12-34");
+    DT_CHECK_INT(job.n_restarts, 1002);
+    unsetenv("DTRAIN_RUN_ID");
+    dt_job_read(&job);
+    DT_CHECK_STR(job.name, "Slurm job 5");
+}
+
 /* The job of an environment with these variables; NULL: not set. */
 static dt_job job_of(const char *slurm, const char *restarts, const char *batch, const char *attempt)
 {
@@ -101,5 +116,6 @@ static const dt_test tests[] = {
     DT_TEST(a_number_of_a_job_has_64_characters_at_most),
     DT_TEST(a_later_restart_of_the_same_job_is_one),
     DT_TEST(other_files_are_no_jobs),
+    DT_TEST(dtrain_run_restarts_within_the_jobs_of_others),
 };
 DT_TEST_MAIN("launch/run/job", tests)
