@@ -11,6 +11,7 @@
 #       --keep-others             the other ranks continue when one is killed; Open MPI 4 only
 #       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts on which SCRIPT HOST CMD... runs CMD, in place of ssh; Open MPI only
 #       --pass NAME               an environment variable that ranks on other hosts get too; Open MPI only
+#   net_options NET     prints the options of mpirun that keep it and its ranks to the network NET, as words; Open MPI only
 MPIRUN=${MPIRUN:-mpirun}
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -54,14 +55,20 @@ start_ranks()
     exec "${command[@]}" -np "$@"
 }
 
+net_options()
+{
+    case $MPI_KIND in
+    openmpi4) echo "--mca btl tcp,vader,self --mca btl_tcp_if_include $1 --mca oob_tcp_if_include $1" ;;
+    openmpi5) echo "--mca btl tcp,sm,self --mca btl_tcp_if_include $1 --prtemca prte_if_include $1" ;;
+    esac
+}
+
 _options_of_openmpi4()
 {
     local name
     command+=(--oversubscribe)
     [ -z "$keep" ] || command+=(--mca orte_abort_on_non_zero_status 0)
-    # shellcheck disable=SC2054
-    [ -z "$hosts" ] || command+=(--mca plm_rsh_agent "$agent" --host "$hosts" --mca btl tcp,vader,self --mca btl_tcp_if_include "$net"
-        --mca oob_tcp_if_include "$net")
+    [ -z "$hosts" ] || command+=(--mca plm_rsh_agent "$agent" --host "$hosts" $(net_options "$net"))
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
@@ -74,8 +81,7 @@ _options_of_openmpi5()
         command+=(--oversubscribe)
     else
         unset PRTE_MCA_rmaps_default_mapping_policy
-        # shellcheck disable=SC2054
-        command+=(--bind-to none --prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
+        command+=(--bind-to none --prtemca plm_ssh_agent "$agent" --host "$hosts" $(net_options "$net"))
     fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }

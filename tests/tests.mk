@@ -47,6 +47,7 @@ TESTS_MPICH += tests/comm/mpi_test.sh
 TESTS_MPICH += tests/comm/self_test
 TESTS_MPICH += tests/launch/hardware/binding_test
 TESTS_MPICH += tests/launch/hardware/transports_test
+TESTS_MPICH += tests/program/dtrain_run_test.sh
 TESTS_MPICH += tests/program/harness_test.sh
 TESTS_MPICH += tests/program/launchers_test.sh
 TESTS_MPICH += tests/program/learning_test.sh
