@@ -152,10 +152,10 @@ int main(int argc, char **argv)
     }
     if (status != DT_OK)
         dt_console_fail(&err);
+    if (env.rank == 0)
+        dt_exit_report(code); /* before MPI ends: after another rank's 75 the launcher kills this one */
     dt_session_close(&session);
     dt_start_watch_destroy(session.watch);
-    if (env.rank == 0)
-        dt_exit_report(code);
     if (dt_waits_has_left_threads()) {
         fflush(NULL);
         _exit(code);

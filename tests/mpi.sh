@@ -68,6 +68,7 @@ _options_of_openmpi4()
     local name
     command+=(--oversubscribe)
     [ -z "$keep" ] || command+=(--mca orte_abort_on_non_zero_status 0)
+    # shellcheck disable=SC2207 # words
     [ -z "$hosts" ] || command+=(--mca plm_rsh_agent "$agent" --host "$hosts" $(net_options "$net"))
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
@@ -81,6 +82,7 @@ _options_of_openmpi5()
         command+=(--oversubscribe)
     else
         unset PRTE_MCA_rmaps_default_mapping_policy
+        # shellcheck disable=SC2207 # words
         command+=(--bind-to none --prtemca plm_ssh_agent "$agent" --host "$hosts" $(net_options "$net"))
     fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done

@@ -9,7 +9,7 @@
 #define DT_LAUNCH_STOP_EXIT_REPORT_H
 
 /* Write "CODE\n" to the file DTRAIN_EXIT_FILE, unless it has a code: that of the first report is the job's.
- * Call on rank 0 when it ends, and on a rank that is about to end the job because of an error of its own.
+ * Call on rank 0 before it ends MPI, and on a rank that is about to end the job because of its own error.
  * Does nothing where the variable is not set, or where there is no such file, as on a host that does not see
  * its folder. */
 void dt_exit_report(int code);
