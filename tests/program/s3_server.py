@@ -287,7 +287,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def give_credentials(self):
         with lock:
             name = "AKIDGIVEN%d" % (len(given) + 1)
-            until = time.time() + float(self.mode.get("lifetime", 3600))
+            until = int(time.time() + float(self.mode.get("lifetime", 3600)))  # as it is told
             given[name] = {"secret": "NEVERSHOW" + name, "token": "NEVERSHOW/+=" + name, "until": until, "uses": float(self.mode.get("uses", "inf"))}
         self.who = name
         self.answer(200, json.dumps({"AccessKeyId": name, "SecretAccessKey": given[name]["secret"], "Token": given[name]["token"],

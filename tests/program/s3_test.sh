@@ -243,7 +243,7 @@ for key in crc32c crc64 md5; do
 done
 
 begin "credentials are renewed before they expire, and when the store says that they have"
-serve '[{"bucket": "b", "key": "p/%02d", "count": 30, "bytes": 1000, "seed": 1}]' latency=0.1 lifetime=3
+serve '[{"bucket": "b", "key": "p/%02d", "count": 30, "bytes": 1000, "seed": 1}]' latency=0.2 lifetime=5
 reader=("${with[@]}" "AWS_CONTAINER_CREDENTIALS_FULL_URI=$url/credentials")
 gets p/ connections=1
 expect test "$(number renewals)" -ge 1
