@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 export LC_ALL=C.UTF-8
+n=0
 SUBNETS="--subnet subnet-0123456789abcdef0 --head-subnet subnet-0fedcba9876543210"
 
 # cluster OPTION...: with a region, a bucket, a key and subnets.
@@ -19,19 +20,6 @@ need_yaml()
     skip "python3 has no module yaml"
     return 1
 }
-
-# value EXPRESSION: prints a value of cluster.yaml, which is `c`; `queues` are its queues by name.
-value()
-{
-    python3 - "$1" <<'PY'
-import sys, yaml
-c = yaml.safe_load(open("cluster.yaml"))
-queues = {q["Name"]: q for q in c["Scheduling"]["SlurmQueues"]}
-print(eval(sys.argv[1]))
-PY
-}
-
-is() { expect test "$(value "$1")" = "$2"; }
 
 # step NUMBER: prints the command below that number in the output, in one line.
 step()
@@ -76,40 +64,53 @@ expect test "$(step 3 | head -n 1)" = "pcluster ssh --region us-east-1 --cluster
 
 begin "the configuration is YAML with the right values for each kind of instance"
 if need_yaml; then
-    while read -r type efa archs; do
-        for buy in spot on-demand both; do
-            rm -f cluster.yaml
-            cluster --types "$type" --nodes 2 --buy $buy
-            case $buy in spot) names="['spot']" ;; on-demand) names="['ondemand']" ;; both) names="['spot', 'ondemand']" ;; esac
-            is 'list(queues)' "$names"
-            is '{r["Instances"][0]["InstanceType"] for q in queues.values() for r in q["ComputeResources"]}' "{'$type'}"
-            is '{(r["MinCount"], r["MaxCount"]) for q in queues.values() for r in q["ComputeResources"]}' '{(0, 2)}'
-            is '{r.get("Efa", {}).get("Enabled", False) for q in queues.values() for r in q["ComputeResources"]}' "{$efa}"
-            is '{q["JobExclusiveAllocation"] for q in queues.values()}' '{True}'
-            is '{tuple(q["Networking"]["SubnetIds"]) for q in queues.values()}' "{('subnet-0123456789abcdef0',)}"
-            is 'c["HeadNode"]["CustomActions"]["OnNodeConfigured"]["Args"][1]' "$archs"
-            is '[q["Name"] for q in queues.values() if "CustomActions" in q]' '[]'
-        done
-    done <<'END'
-p4d.24xlarge True 80
-p5.48xlarge True 90
-g5.xlarge False 86
-g5.48xlarge True 86
-g6e.xlarge False 89
-END
-    is 'c["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"]' "[{'RequeueExit': 75}, {'KillWait': 60}]"
-    is 'c["Scheduling"]["ScalingStrategy"]' all-or-nothing
+    for type in p4d.24xlarge p5.48xlarge g5.xlarge g5.48xlarge g6e.xlarge; do
+        for buy in spot on-demand both; do cluster --types "$type" --nodes 2 --buy $buy --output "$type-$buy.yaml"; done
+    done
+    python3 - <<'PY' >wrong 2>&1 || fail "$(cat wrong)"
+import yaml
+for type, efa, archs in (("p4d.24xlarge", True, "80"), ("p5.48xlarge", True, "90"), ("g5.xlarge", False, "86"), ("g5.48xlarge", True, "86"), ("g6e.xlarge", False, "89")):
+    for buy, names in (("spot", ["spot"]), ("on-demand", ["ondemand"]), ("both", ["spot", "ondemand"])):
+        c = yaml.safe_load(open(f"{type}-{buy}.yaml"))
+        queues = c["Scheduling"]["SlurmQueues"]
+        assert [q["Name"] for q in queues] == names, queues
+        for q in queues:
+            [r] = q["ComputeResources"]
+            assert q["CapacityType"] == {"spot": "SPOT", "ondemand": "ONDEMAND"}[q["Name"]], q
+            assert r["Instances"] == [{"InstanceType": type}] and (r["MinCount"], r["MaxCount"]) == (0, 2), r
+            assert r.get("Efa", {}).get("Enabled", False) is efa, r
+            assert q["JobExclusiveAllocation"] is True and q["Networking"]["SubnetIds"] == ["subnet-0123456789abcdef0"], q
+            assert "CustomActions" not in q and q["ComputeSettings"]["LocalStorage"]["EphemeralVolume"] == {"MountDir": "/scratch"}, q
+        assert c["HeadNode"]["CustomActions"]["OnNodeConfigured"]["Args"][1] == archs, c["HeadNode"]
+        assert c["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"] == [{"RequeueExit": 75}, {"KillWait": 60}]
+        assert c["Scheduling"]["ScalingStrategy"] == "all-or-nothing"
+PY
 fi
 
 begin "a YAML reader reads back what is quoted"
 if need_yaml; then
-    for key in yes 1e3 '~' '#1' 'a: b' "it's" 'say "x"' 'a\b' '- a' '%' 0.5 2026-11-30; do
-        rm -f cluster.yaml
-        cluster --types g5.xlarge --key "$key" --budget 50
-        is 'c["HeadNode"]["Ssh"]["KeyName"]' "$key"
-        is 'c["Tags"][1]["Value"] == "50.00"' True
-        is 'c["HeadNode"]["Ssh"]["AllowedIps"] == "0.0.0.0/0"' True
-    done
+    cat >keys <<'END'
+yes
+1e3
+~
+#1
+a: b
+it's
+say "x"
+a\b
+- a
+%
+0.5
+2026-11-30
+END
+    while read -r key; do cluster --types g5.xlarge --key "$key" --budget 50 --output "$((n += 1)).yaml"; done <keys
+    python3 - <<'PY' >wrong 2>&1 || fail "$(cat wrong)"
+import yaml
+for n, key in enumerate(open("keys").read().splitlines(), 1):
+    c = yaml.safe_load(open(f"{n}.yaml"))
+    assert c["HeadNode"]["Ssh"] == {"KeyName": key, "AllowedIps": "0.0.0.0/0"}, (key, c["HeadNode"]["Ssh"])
+    assert c["Tags"][1]["Value"] == "50.00", c["Tags"]
+PY
 fi
 
 begin "a plan's choice becomes a cluster"
