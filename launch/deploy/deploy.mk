@@ -1,8 +1,14 @@
 # launch/deploy/: scripts and templates, no C. Scripts that users call go to bin; templates to share/dtrain, in folders of the same names.
 dist_bin_SCRIPTS = launch/deploy/dtrain-run
-EXTRA_DIST += launch/deploy/README.md
+dist_pkgdata_DATA += launch/deploy/README.md
 
 parallelclusterdir = $(pkgdatadir)/parallelcluster
 dist_parallelcluster_DATA = launch/deploy/parallelcluster/README.md
 dist_parallelcluster_DATA += launch/deploy/parallelcluster/bootstrap.sh
 dist_parallelcluster_DATA += launch/deploy/parallelcluster/network.yaml
+
+containerdir = $(pkgdatadir)/container
+dist_container_DATA = launch/deploy/container/Dockerfile
+dist_container_DATA += launch/deploy/container/Dockerfile.dockerignore
+dist_container_DATA += launch/deploy/container/README.md
+dist_container_DATA += launch/deploy/container/job.yaml
