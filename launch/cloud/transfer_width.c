@@ -31,7 +31,7 @@ static void hold(dt_transfer_width *w, int width, double rate)
 }
 
 /* Tries another width; a width that cannot change is held. */
-static void step_to(dt_transfer_width *w, int width, int phase, double rate)
+static void step_to(dt_transfer_width *w, int width, dt_width_phase phase, double rate)
 {
     width = between(width, w);
     if (width == w->now) {

@@ -20,11 +20,19 @@
 
 #define DT_TRANSFER_WIDTH_INTERVAL_S 0.5
 
+typedef enum dt_width_phase {
+    DT_WIDTH_MEASURE,
+    DT_WIDTH_GROW,
+    DT_WIDTH_HOLD,
+    DT_WIDTH_MORE,
+    DT_WIDTH_FEWER
+} dt_width_phase;
+
 typedef struct dt_transfer_width {
     int now;         /* connections that are to work */
     int least, most; /* now is between them */
 
-    enum { DT_WIDTH_MEASURE, DT_WIDTH_GROW, DT_WIDTH_HOLD, DT_WIDTH_MORE, DT_WIDTH_FEWER } phase;
+    dt_width_phase phase;
     int before;        /* the width to return to, in the last three phases and in GROW */
     double rate;       /* at `before`; in HOLD at `now`, smoothed */
     int n_held, n_low; /* intervals in HOLD; those in a row with a low rate */
