@@ -8,7 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REQUEUE_EXIT = 75, KILL_WAIT_S = 60, IDLE_MINUTES = 5, LOG_DAYS = 14, NAME_BYTES = 26 };
+enum {
+    REQUEUE_EXIT = 75,
+    KILL_WAIT_S = 60,
+    IDLE_MINUTES = 5,
+    LOG_DAYS = 14,
+    BOOTSTRAP_S = 3600,
+    NAME_BYTES = 26
+};
 
 /* gb 0: as large as the image. */
 static void add_root_volume(dt_yaml *y, int gb)
@@ -246,6 +253,16 @@ static void add_tags(dt_yaml *y, const dt_cluster *c)
     dt_yaml_close(y);
 }
 
+static void add_timeouts(dt_yaml *y)
+{
+    dt_yaml_comment(y, "Seconds for the build; by default 1800.");
+    dt_yaml_open(y, "DevSettings");
+    dt_yaml_open(y, "Timeouts");
+    dt_yaml_number(y, "HeadNodeBootstrapTimeout", BOOTSTRAP_S);
+    dt_yaml_close(y);
+    dt_yaml_close(y);
+}
+
 static void add_head_comment(dt_yaml *y, const dt_cluster *c)
 {
     dt_yaml_comment(y,
@@ -275,6 +292,7 @@ dt_status dt_parallelcluster_write(const dt_cluster *cluster, char **text, dt_er
     add_storage(y, cluster);
     add_monitoring(y);
     add_tags(y, cluster);
+    add_timeouts(y);
     const dt_status status = dt_yaml_finish(y, text, err);
     dt_yaml_destroy(y);
     return status;

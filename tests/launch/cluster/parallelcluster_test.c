@@ -138,7 +138,11 @@ static const char one_queue[] =
     "  - Key: project\n"
     "    Value: dtrain\n"
     "  - Key: budget-usd\n"
-    "    Value: \"50.00\"\n";
+    "    Value: \"50.00\"\n"
+    "# Seconds for the build; by default 1800.\n"
+    "DevSettings:\n"
+    "  Timeouts:\n"
+    "    HeadNodeBootstrapTimeout: 3600\n";
 
 static void one_queue_is_as_expected(void)
 {
