@@ -161,7 +161,7 @@ check-parts:
 
 # DTRAIN_CLOUD_VENV=DIR keeps the packages in DIR for the next build folder. Where they cannot be installed, the tests are skipped with that reason.
 # Writes logs and results where .ci/run reads them.
-check-cloud: all
+check-cloud: all tests/program/aws_job
 	@$(MKDIR_P) build-cloud/tests
 	-@bash '$(abs_top_srcdir)/tests/cloud/venv.sh' "$${DTRAIN_CLOUD_VENV:-build-cloud/venv}"
 	@$(AM_TESTS_ENVIRONMENT) failed=0; \
