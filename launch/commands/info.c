@@ -12,6 +12,7 @@
 #include "launch/hardware/machine.h"
 #include "launch/hardware/topology.h"
 #include "launch/hardware/transports.h"
+#include "launch/show/output.h"
 #include "launch/show/table.h"
 #ifdef DT_WITH_CUDA
 #    include "comm/nccl/api.h"
@@ -41,7 +42,8 @@ static const dt_command_usage usage = {
     .name = "dtrain info",
     .doc =
         "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, "
-        "GPUs. Under mpirun each rank prints what it finds. With --plans: what a training would do on a GPU.",
+        "GPUs. Under mpirun each rank prints what it finds. With --plans: what a training would do on a GPU. "
+        "With --json: one object, whose member built_in is the same wherever the same program runs.",
     .bit = DT_COMMAND_INFO,
 };
 
@@ -277,16 +279,9 @@ static dt_status print_plans(const dt_options *options, dt_error *err)
     return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
 }
 
-dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *err)
+static dt_status print_table(dt_error *err)
 {
-    dt_options options;
     dt_table *table = NULL;
-    (void)session;
-    DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
-    options.config.precision = options.precision == DT_PRECISION_AUTO ? dt_backend_usual_precision("cuda")
-                                                                      : dt_options_dtype(&options);
-    if (options.plans)
-        return print_plans(&options, err);
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     dt_status status = add_built_in(table, err);
     if (status == DT_OK)
@@ -295,8 +290,47 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
         add_found(table);
         status = dt_table_print(table, stdout, dt_table_utf8(), dt_table_columns(stdout), err);
     }
-    if (status == DT_OK && fflush(stdout) != 0)
-        status = dt_fail_errno(err, "cannot print the result");
     dt_table_destroy(table);
     return status;
+}
+
+/* Parts and machine apart: scripts compare the parts of several machines. */
+static dt_status print_json(dt_error *err)
+{
+    dt_table *parts = NULL, *machine = NULL;
+    json_t *built_in = NULL, *found = NULL;
+    dt_status status = dt_table_create(NULL, 2, &parts, err);
+    if (status == DT_OK)
+        status = dt_table_create(NULL, 2, &machine, err);
+    if (status == DT_OK)
+        status = add_built_in(parts, err);
+    if (status == DT_OK) {
+        add_found(machine);
+        status = dt_table_to_json(parts, &built_in, err);
+    }
+    if (status == DT_OK)
+        status = dt_table_to_json(machine, &found, err);
+    if (status == DT_OK) {
+        json_t *object = json_pack("{s:O, s:O}", "built_in", built_in, "machine", found);
+        status = dt_output_json(object, stdout, err);
+        json_decref(object);
+    }
+    json_decref(built_in);
+    json_decref(found);
+    dt_table_destroy(parts);
+    dt_table_destroy(machine);
+    return status;
+}
+
+dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *err)
+{
+    dt_options options;
+    (void)session;
+    DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    options.config.precision = options.precision == DT_PRECISION_AUTO ? dt_backend_usual_precision("cuda")
+                                                                      : dt_options_dtype(&options);
+    if (options.plans)
+        return print_plans(&options, err);
+    DT_TRY(options.json ? print_json(err) : print_table(err));
+    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
 }

@@ -139,6 +139,8 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
                        "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
     if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
         return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
+    if (command == DT_COMMAND_INFO && options->plans && options->json)
+        return dt_fail(err, DT_ERR_USAGE, "--json does not go with --plans, which prints tables only");
     if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
         return dt_fail(err, DT_ERR_USAGE, "--batch: --plans needs a number");
     if (command == DT_COMMAND_PLAN)

@@ -118,7 +118,7 @@ typedef struct dt_options {
     bool plans;                      /* info: what a training would do on `device` */
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/estimate/gpu_spec.h, by name or file; "" */
     bool verify, diff;               /* inspect */
-    bool json;                       /* inspect, plan */
+    bool json;                       /* info, inspect, plan */
     char output[DT_PATH_BYTES];      /* export, bench: the file */
     double seconds;                  /* bench: of each measurement */
     char url[DT_PATH_BYTES];         /* bench: what to download, or "" */

@@ -269,7 +269,7 @@ static const dt_option table[] = {
     {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
      .help = "compare two checkpoints, A and B, tensor by tensor; each is a folder or, after a DIR, a step "
              "in it. Code 0: the same bits; 1: they differ"},
-    {ROW("json", NULL, INSPECT | PLAN, RUN, FLAG, json), .by_default = "no",
+    {ROW("json", NULL, INFO | INSPECT | PLAN, RUN, FLAG, json), .by_default = "no",
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},

@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/printable.h"
+#include "launch/show/output.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -281,6 +282,37 @@ int dt_table_columns(FILE *stream)
 {
     struct winsize size;
     return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DT_TABLE_COLUMNS;
+}
+
+/* Adds a value to the member of a name: the first is a string, more of them become an array. */
+static bool add_value(json_t *object, const char *name, const char *value)
+{
+    json_t *text = dt_output_text(value), *before = json_object_get(object, name);
+    if (!before)
+        return json_object_set_new(object, name, text) == 0;
+    if (json_is_array(before))
+        return json_array_append_new(before, text) == 0;
+    return json_object_set_new(object, name, json_pack("[O, o]", before, text)) == 0;
+}
+
+dt_status dt_table_to_json(const dt_table *t, json_t **object, dt_error *err)
+{
+    const char *name = "";
+    if (t->failure.status != DT_OK)
+        return dt_fail(err, t->failure.status, "%s", t->failure.message);
+    json_t *pairs = json_object();
+    for (int64_t i = 0; i < t->n_rows; i++) {
+        char *const *row = t->cells + i * t->n_columns;
+        if (!row[0])
+            continue;
+        name = row[0][0] ? row[0] : name;
+        if (!pairs || !add_value(pairs, name, row[1])) {
+            json_decref(pairs);
+            return dt_fail(err, DT_ERR_MEMORY, "out of memory for a table as JSON");
+        }
+    }
+    *object = pairs;
+    return pairs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "out of memory for a table as JSON");
 }
 
 bool dt_table_utf8(void)

@@ -16,6 +16,7 @@
 
 #include "core/base/error.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 typedef struct dt_table dt_table;
@@ -48,6 +49,11 @@ int dt_table_columns(FILE *stream);
  * texts of its widest columns continue in further lines: between words where that is possible, else after a
  * slash of a path, else anywhere. DT_ERR_IO, or the error of a dt_table_add_pair. */
 dt_status dt_table_print(const dt_table *table, FILE *stream, bool utf8, int max_columns, dt_error *err);
+
+/* A table of two columns without headings as a JSON object: a member for each name, whose value is a string,
+ * or an array of strings where rows without a name continue it. Rules are left out. The caller owns *object.
+ * DT_ERR_MEMORY, or the error of a dt_table_add_pair. */
+dt_status dt_table_to_json(const dt_table *table, json_t **object, dt_error *err);
 
 /* Whether the environment's locale (the first that is set of LC_ALL, LC_CTYPE, LANG) is a UTF-8 one. */
 bool dt_table_utf8(void);

@@ -72,6 +72,18 @@ done
 expect_exit 0 ranks 2 "$DTRAIN" info
 expect_output 'started by .*(mpirun|mpiexec) .*rank 1 of 2'
 
+begin "info --json has the same rows: what was built in apart from the machine's"
+expect_exit 0 "$DTRAIN" info --json
+expect python3 - "$OUTPUT" <<'END'
+import json, sys
+info = json.load(open(sys.argv[1]))
+assert list(info) == ["built_in", "machine"], info
+assert {"dtrain", "compiler", "MPI", "HDF5", "oneDNN"} <= set(info["built_in"]), info
+assert {"host", "CPUs", "memory", "GPUs"} <= set(info["machine"]), info
+END
+expect_exit 2 "$DTRAIN" info --json --plans --device h200 --batch 8
+expect_output '^dtrain: --json does not go with --plans'
+
 begin "info shows for each optional part whether it is built in"
 expect_exit 0 "$DTRAIN" info
 while read -r macro part; do

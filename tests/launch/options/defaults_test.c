@@ -147,7 +147,7 @@ static const expected table[] = {
     ROW("rates", PLAN, PATH, rates_file, ""),
     ROW("verify", INSPECT, FLAG, verify, "no"),
     ROW("diff", INSPECT, FLAG, diff, "no"),
-    ROW("json", INSPECT | PLAN, FLAG, json, "no"),
+    ROW("json", INFO | INSPECT | PLAN, FLAG, json, "no"),
     ROW("output", EXPORT, PATH, output, ""),
     ROW("output", CLUSTER, PATH, output, "cluster.yaml"),
     ROW("output", BENCH, PATH, output, ""),

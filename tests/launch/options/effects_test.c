@@ -30,6 +30,7 @@
 #define CLUSTER_YAML "launch/cluster/parallelcluster_test.c"
 #define TRAINS "program/train_test.sh"
 #define BENCHES "program/bench_test.sh"
+#define COMMANDS "program/commands_test.sh"
 #define EVAL_RESIZE "program/eval_resize_test.sh"
 
 static const struct effect {
@@ -116,6 +117,7 @@ static const struct effect {
     {"verify", INSPECT, INSPECTS, "damaged checkpoints are reported"},
     {"diff", INSPECT, INSPECTS, "--diff reports what differs between two checkpoints"},
     {"json", INSPECT, INSPECTS, "the table shows step, epoch, size, ranks and age"},
+    {"json", INFO, COMMANDS, "info --json has the same rows: what was built in apart from the machine's"},
     {"output", EXPORT, INSPECTS, "export writes the same bytes as --export at the end of the training"},
     {"step", EXPORT, INSPECTS, "--diff reports what differs between two checkpoints"},
     {"fp16", EXPORT, INSPECTS, "export --fp16 rounds float32 values and keeps counts"},

@@ -215,6 +215,33 @@ static void pairs_and_rules_are_printed(void)
     dt_table_destroy(t);
 }
 
+static void pairs_become_a_json_object(void)
+{
+    dt_table *t = NULL;
+    json_t *object = NULL;
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, NULL) == DT_OK);
+    dt_table_add_pair(t, "MPI", "%s", "Open MPI \"4\"");
+    DT_CHECK_INT(dt_table_add_rule(t, NULL), DT_OK);
+    for (int i = 0; i < 3; i++)
+        dt_table_add_pair(t, i ? "" : "GPUs", "%d: H200", i);
+    DT_REQUIRE(dt_table_to_json(t, &object, NULL) == DT_OK);
+    char *text = json_dumps(object, JSON_COMPACT);
+    DT_CHECK_STR(text, "{\"MPI\":\"Open MPI \\\"4\\\"\",\"GPUs\":[\"0: H200\",\"1: H200\",\"2: H200\"]}");
+    free(text);
+    json_decref(object);
+    dt_table_destroy(t);
+}
+
+static void a_pair_that_failed_is_an_error_of_its_json_too(void)
+{
+    dt_table *t = ranks();
+    json_t *object = NULL;
+    dt_table_add_pair(t, "a pair", "in three columns");
+    DT_CHECK_INT(dt_table_to_json(t, &object, NULL), DT_ERR_INTERNAL);
+    DT_CHECK(!object);
+    dt_table_destroy(t);
+}
+
 static void utf8_depends_on_the_locale(void)
 {
     static const struct {
@@ -288,6 +315,8 @@ static const dt_test tests[] = {
     DT_TEST(tables_in_files_and_pipes_have_80_columns),
     DT_TEST(cells_are_made_printable),
     DT_TEST(pairs_and_rules_are_printed),
+    DT_TEST(pairs_become_a_json_object),
+    DT_TEST(a_pair_that_failed_is_an_error_of_its_json_too),
     DT_TEST(utf8_depends_on_the_locale),
     DT_TEST(a_failing_stream_is_an_error),
     DT_TEST(every_failing_allocation_is_an_error),
