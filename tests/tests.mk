@@ -7,6 +7,7 @@
 #   make check-parts    tests/program/parts_test.sh, also the cases that compile: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
+#   make check-slurm    tests/program/slurm_test.sh, whose cases need Slurm
 #   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
 #   make check-cloud    TESTS_CLOUD, beside AWS's own tools, which it installs in build-cloud/venv by pip: tests/cloud/
 #   make check-one T=core/base/rng_test              one of them, without linking the others: tests/check-one
@@ -178,6 +179,9 @@ check-cloud: all tests/program/aws_job
 check-aarch64: all tests/io/source/sample_dump
 	@TOP_SRCDIR='$(abs_top_srcdir)' TOP_BUILDDIR='$(abs_top_builddir)' bash '$(srcdir)/tests/cross/aarch64.sh'
 
+check-slurm:
+	+@DTRAIN_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) --no-print-directory check-one T=program/slurm_test
+
 # Debian's names; elsewhere: make check-mpich MPICH_CC=/usr/lib64/mpich/bin/mpicc MPICH_RUN=/usr/lib64/mpich/bin/mpiexec
 MPICH_CC = mpicc.mpich
 MPICH_RUN = mpiexec.mpich
@@ -215,5 +219,5 @@ format format-check spell-check shell-check:
 clean-local:
 	rm -rf build-asan build-tsan build-clang build-parts build-aarch64 build-mpich
 
-.PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-cloud check-mpich \
+.PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-cloud check-mpich check-slurm \
 	format format-check spell-check shell-check

@@ -12,3 +12,13 @@ dist_container_DATA = launch/deploy/container/Dockerfile
 dist_container_DATA += launch/deploy/container/Dockerfile.dockerignore
 dist_container_DATA += launch/deploy/container/README.md
 dist_container_DATA += launch/deploy/container/job.yaml
+
+slurmdir = $(pkgdatadir)/slurm
+dist_slurm_DATA = launch/deploy/slurm/README.md
+dist_slurm_DATA += launch/deploy/slurm/common.sh
+dist_slurm_SCRIPTS = launch/deploy/slurm/check-node
+dist_slurm_SCRIPTS += launch/deploy/slurm/check-nodes
+dist_slurm_SCRIPTS += launch/deploy/slurm/dtrain-cpu.sbatch
+dist_slurm_SCRIPTS += launch/deploy/slurm/dtrain.sbatch
+dist_slurm_SCRIPTS += launch/deploy/slurm/job
+dist_slurm_SCRIPTS += launch/deploy/slurm/submit

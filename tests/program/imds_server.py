@@ -1,6 +1,6 @@
 """The parts of EC2's instance metadata service that spot instances use: IMDSv2 on 127.0.0.1, for tests.
 
-    python3 imds_server.py FOLDER
+    python3 imds_server.py FOLDER [PORT]
 
 It writes FOLDER/port, and a line `METHOD PATH CODE` for each request to FOLDER/requests (the code is `late` for a late answer and `none` for none).
 FOLDER/mode, which a test may change at any time, controls the answers; its words are all optional:
@@ -113,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Handler)
 server.daemon_threads = True
 with open(os.path.join(folder, "port.new"), "w") as f:
     f.write("%d\n" % server.server_address[1])
