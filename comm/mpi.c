@@ -219,7 +219,9 @@ static void destroy(dt_comm *comm)
         dt_mpi_notices_drain(c);
         for (int i = 0; i < N_COMMUNICATORS; i++)
             MPI_Comm_free(communicator(c, i));
-        if (we_started_mpi)
+        if (c->ranks != MPI_COMM_WORLD)
+            MPI_Comm_free(&c->ranks);
+        else if (we_started_mpi)
             MPI_Finalize();
     }
     free_all(c);
@@ -300,14 +302,14 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
 
 static dt_status make_communicators(dt_comm_mpi *c, dt_error *err)
 {
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_set_errhandler(c->ranks, MPI_ERRORS_RETURN);
     int code = MPI_SUCCESS;
     for (int i = 0; i < N_COMMUNICATORS && code == MPI_SUCCESS; i++)
-        code = MPI_Comm_dup(MPI_COMM_WORLD, communicator(c, i));
+        code = MPI_Comm_dup(c->ranks, communicator(c, i));
     if (code == MPI_SUCCESS)
-        code = MPI_Comm_rank(MPI_COMM_WORLD, &c->head.rank);
+        code = MPI_Comm_rank(c->ranks, &c->head.rank);
     if (code == MPI_SUCCESS)
-        code = MPI_Comm_size(MPI_COMM_WORLD, &c->head.size);
+        code = MPI_Comm_size(c->ranks, &c->head.size);
     return code == MPI_SUCCESS ? DT_OK : dt_mpi_fail(c, code, "MPI_Comm_dup", err);
 }
 
@@ -320,7 +322,7 @@ typedef struct rank_info {
 static dt_status find_host(dt_comm_mpi *c, rank_info *own, dt_error *err)
 {
     MPI_Comm here = MPI_COMM_NULL;
-    int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, c->head.rank, MPI_INFO_NULL, &here);
+    int code = MPI_Comm_split_type(c->ranks, MPI_COMM_TYPE_SHARED, c->head.rank, MPI_INFO_NULL, &here);
     own->leader = c->head.rank;
     if (code == MPI_SUCCESS)
         code = MPI_Comm_rank(here, &c->head.local_rank);
@@ -358,7 +360,7 @@ static dt_status exchange_rank_info(dt_comm_mpi *c, int ranks_per_host, double d
         status = dt_fail_memory(err, size * (sizeof *infos + sizeof *hosts), "the ranks' hosts");
         goto done;
     }
-    int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, infos, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
+    int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, infos, sizeof own, MPI_BYTE, c->ranks);
     if (code != MPI_SUCCESS) {
         status = dt_mpi_fail(c, code, "exchanging the ranks' hosts", err);
         goto done;
@@ -379,7 +381,8 @@ done:
     return status;
 }
 
-dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err)
+/* `ranks`: all of them, or a part, which is freed with the communicator. */
+static dt_status create(MPI_Comm ranks, const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err)
 {
     static const dt_comm_ops ops = {.name = "mpi",
                                     .destroy = destroy,
@@ -397,6 +400,7 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
     if (!c)
         return dt_fail_memory(err, sizeof *c, "the communicator");
     c->head.ops = &ops;
+    c->ranks = ranks;
     c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES
                                ? o->max_message_bytes
                                : MAX_MESSAGE_BYTES;
@@ -411,4 +415,20 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
 fail:
     free_all(c);
     return status;
+}
+
+dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err)
+{
+    return create(MPI_COMM_WORLD, options, comm, err);
+}
+
+dt_status dt_comm_mpi_create_part(bool takes_part, const dt_comm_mpi_options *options, dt_comm **comm,
+                                  dt_error *err)
+{
+    MPI_Comm ranks = MPI_COMM_NULL;
+    const int code = MPI_Comm_split(MPI_COMM_WORLD, takes_part ? 0 : MPI_UNDEFINED, 0, &ranks);
+    *comm = NULL;
+    if (code != MPI_SUCCESS)
+        return dt_fail(err, DT_ERR_COMM, "MPI_Comm_split failed with code %d", code);
+    return takes_part ? create(ranks, options, comm, err) : DT_OK;
 }

@@ -82,6 +82,7 @@ typedef struct dt_comm_mpi {
      * waits in its own, and the watch reports them; in one communicator MPI would match their messages.
      * `data` is for the messages of sums and notices. */
     MPI_Comm barriers, broadcasts, gathers, data;
+    MPI_Comm ranks;         /* those of this communicator: MPI_COMM_WORLD, or a part */
     int64_t n_begun;        /* collectives so far */
     dt_mpi_notice *notices; /* [size] */
     dt_watch *watch;

@@ -376,6 +376,28 @@ static void after_a_failure_each_operation_reports_it(void)
     DT_CHECK_INT(comm->ops->barrier(comm, &(dt_error){0}), DT_OK);
 }
 
+/* The ranks with even numbers, while the others wait in a collective of all. */
+static void a_part_of_the_ranks_has_collectives_of_its_own(void)
+{
+    dt_comm *part = NULL;
+    dt_error err = {0};
+    const bool takes_part = comm->rank % 2 == 0;
+    DT_REQUIRE(dt_comm_mpi_create_part(takes_part, NULL, &part, &err) == DT_OK);
+    DT_CHECK((part != NULL) == takes_part);
+    if (part) {
+        int64_t sum = comm->rank, all[MAX_RANKS] = {0}, mine = comm->rank;
+        DT_CHECK_INT(part->size, (comm->size + 1) / 2);
+        DT_CHECK_INT(part->rank, comm->rank / 2);
+        DT_CHECK_INT(part->ops->all_reduce(part, &sum, 1, DT_I64, DT_REDUCE_SUM, &err), DT_OK);
+        DT_CHECK_INT(sum, part->size * (part->size - 1));
+        DT_CHECK_INT(part->ops->all_gather(part, &mine, sizeof mine, all, &err), DT_OK);
+        for (int r = 0; r < part->size; r++)
+            DT_CHECK_INT(all[r], 2 * r);
+        part->ops->destroy(part);
+    }
+    DT_CHECK_INT(comm->ops->barrier(comm, &err), DT_OK);
+}
+
 static void creation_survives_every_failed_allocation(void)
 {
     if (comm->size > 1)
@@ -412,6 +434,7 @@ static const dt_test tests[] = {
     DT_TEST(calls_of_progress_complete_a_sum),
     DT_TEST(an_error_of_mpi_is_a_lost_rank_or_a_failure),
     DT_TEST(after_a_failure_each_operation_reports_it),
+    DT_TEST(a_part_of_the_ranks_has_collectives_of_its_own),
     DT_TEST(creation_survives_every_failed_allocation),
 };
 
