@@ -3,6 +3,7 @@ IO_TESTS += tests/io/durable_calls_test
 IO_TESTS += tests/io/metrics/jsonl_test
 IO_TESTS += tests/io/metrics/lines_test
 IO_TESTS += tests/io/metrics/progress_eval_test
+IO_TESTS += tests/io/metrics/progress_work_test
 IO_TESTS += tests/io/metrics/progress_test
 IO_TESTS += tests/io/outputs_calls_test
 IO_TESTS += tests/io/replace_test

@@ -26,6 +26,7 @@ typedef struct progress {
     dt_metrics_step step;          /* the last one */
     int64_t n_steps;               /* reported so far */
     int64_t eval_done, eval_total; /* batches; 0 of 0: not evaluating */
+    dt_progress_work work;         /* total 0: none */
     double drawn_s, line_s;        /* when the bar was drawn, when the last plain line was printed */
     bool shown;                    /* the bar is on the screen, and the cursor after it */
 } progress;
@@ -74,6 +75,48 @@ static void step_line(const progress *p, dt_progress_text *t)
     dt_progress_add_left(t, p->step.left_s);
 }
 
+/* The fields of work that is no training: what, how much; the rest. */
+static void work_fields(const dt_progress_work *w, dt_progress_text fields[4])
+{
+    dt_progress_text done = {0}, total = {0}, rate = {0};
+    const double share = w->total > 0 ? (double)w->done / (double)w->total : 0;
+    dt_progress_add(&fields[0], "%s  %3d%%", w->what, share < 1 ? (int)(share * 100) : 100);
+    dt_progress_add_bytes(&done, w->done);
+    dt_progress_add_bytes(&total, w->total);
+    dt_progress_add_bytes(&rate, (int64_t)w->bytes_per_s);
+    dt_progress_add(&fields[1], "  %s of %s", done.text + 2, total.text + 2);
+    dt_progress_add(&fields[2], "  %s/s", rate.text + 2);
+    dt_progress_add_left(&fields[3], w->left_s);
+}
+
+static void work_line(const dt_progress_work *w, dt_progress_text *t)
+{
+    dt_progress_text fields[4] = {0};
+    work_fields(w, fields);
+    for (int f = 0; f < 4; f++)
+        dt_progress_add(t, "%s", fields[f].text);
+}
+
+/* The same for a terminal: with a bar after the share, and without the amount where that does not fit. */
+static void work_status(const progress *p, dt_progress_text *t)
+{
+    dt_progress_text fields[4] = {0};
+    const int width = columns(p) - 1;
+    work_fields(&p->work, fields);
+    int used = 2;
+    for (int f = 0; f < 4; f++)
+        used += (int)fields[f].n;
+    if (used + MIN_BAR > width) {
+        used -= (int)fields[1].n;
+        fields[1] = (dt_progress_text){0};
+    }
+    dt_progress_add(t, "%s", fields[0].text);
+    dt_progress_add_bar(t, (double)p->work.done / (double)p->work.total,
+                        width - used < MAX_BAR ? width - used : MAX_BAR, p->options.utf8);
+    for (int f = 1; f < 4; f++)
+        dt_progress_add(t, "%s", fields[f].text);
+}
+
 /* The status line for a terminal. Fields that do not fit are left out, the least important first; the bar
  * fills the rest. */
 static void status_line(const progress *p, dt_progress_text *t)
@@ -119,7 +162,9 @@ static dt_status emit(progress *p, const char *above, bool with_status, dt_error
 {
     dt_progress_text status = {0};
     dt_status result = DT_OK;
-    if (with_status && p->options.terminal)
+    if (with_status && p->options.terminal && p->work.total > 0)
+        work_status(p, &status);
+    else if (with_status && p->options.terminal)
         status_line(p, &status);
     size_t above_bytes = above ? strlen(above) : 0, n = 0;
     char *out = dt_alloc(above_bytes + status.n + 16);
@@ -151,6 +196,27 @@ static dt_status emit_text(progress *p, const dt_progress_text *t, bool with_sta
 {
     pthread_mutex_lock(&p->lock);
     dt_status status = emit(p, t->text, with_status, err);
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+dt_status dt_progress_show_work(dt_sink *sink, const dt_progress_work *work, dt_error *err)
+{
+    progress *p = (progress *)sink;
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&p->lock);
+    const double at = now(p);
+    const bool first = p->work.total == 0, last = work->done >= work->total;
+    p->work = *work;
+    if (p->options.terminal && (first || last || at - p->drawn_s >= REDRAW_EVERY_S)) {
+        status = emit(p, NULL, work->total > 0, err);
+    } else if (!p->options.terminal && (last || (!first && at - p->line_s >= p->options.every_s))) {
+        dt_progress_text t = {0};
+        work_line(work, &t);
+        status = emit(p, t.text, false, err);
+    }
+    if (first || at - p->line_s >= p->options.every_s)
+        p->line_s = at;
     pthread_mutex_unlock(&p->lock);
     return status;
 }

@@ -38,6 +38,20 @@ typedef struct dt_progress_options {
  * DT_ERR_IO. */
 dt_status dt_progress_create(FILE *stream, const dt_progress_options *options, dt_sink **sink, dt_error *err);
 
+/* Work that is no training, such as a copy:
+ *
+ *   copy   52%  ━━━━╸───  74.9 GB of 144.0 GB  812.0 MB/s      1:25 left
+ */
+typedef struct dt_progress_work {
+    const char *what;    /* "copy": at most 8 bytes */
+    int64_t done, total; /* bytes */
+    double bytes_per_s, left_s;
+} dt_progress_work;
+
+/* Show it: on a terminal as the line that is redrawn, elsewhere as a plain line every every_s seconds. Errors as
+ * above. dt_progress_create made `sink`. */
+dt_status dt_progress_show_work(dt_sink *sink, const dt_progress_work *work, dt_error *err);
+
 /* Print a line, given without its newline and printable (core/base/printable.h), above the bar, and redraw
  * the bar. For launch's log sink; any thread may call it. dt_progress_create made `sink`. */
 void dt_progress_line(dt_sink *sink, const char *line);
