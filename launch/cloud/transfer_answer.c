@@ -19,7 +19,7 @@ void dt_transfer_answer_begin(dt_transfer_answer *answer, int64_t *range_start)
     a->object_bytes = -1;
     a->server_unix_s = NAN;
     a->etag[0] = a->checksum_name[0] = a->checksum[0] = a->region[0] = a->error[0] = '\0';
-    a->has_ranges = false;
+    a->has_ranges = a->etag_is_no_md5 = false;
     a->error_bytes = 0;
     *range_start = -1;
 }
@@ -85,6 +85,8 @@ static void read_line(dt_transfer_answer *a, int64_t *range_start, const char *l
             read_number(v, &a->object_bytes);
     } else if ((v = value_of(line, n, "etag:")) != NULL) {
         copy_text(a->etag, sizeof a->etag, v);
+    } else if ((v = value_of(line, n, "x-amz-server-side-encryption")) != NULL) {
+        a->etag_is_no_md5 = a->etag_is_no_md5 || strncmp(v, ": AES256", 8) != 0;
     } else if ((v = value_of(line, n, "x-amz-checksum-")) != NULL) {
         read_checksum(a, v);
     } else if ((v = value_of(line, n, "x-amz-bucket-region:")) != NULL) {

@@ -72,6 +72,7 @@ typedef struct dt_transfer_answer {
     char checksum[DT_TRANSFER_TEXT_BYTES]; /* in base64, "...-N" for one that is made of parts */
     char region[DT_TRANSFER_TEXT_BYTES];   /* x-amz-bucket-region */
     bool has_ranges;                       /* Accept-Ranges: bytes */
+    bool etag_is_no_md5;                   /* S3 has encrypted it with a key of KMS or the customer */
     size_t error_bytes;                    /* of `error`, the body of an answer that is no success */
     char error[DT_TRANSFER_ERROR_BYTES];   /* its beginning, ended by a zero byte */
 } dt_transfer_answer;
