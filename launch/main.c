@@ -23,11 +23,11 @@ static const struct {
     bool cleans_up; /* a signal ends it after it has removed what is half written; others end at once */
 } commands[] = {
     {"train", dt_command_train, true}, /* also if no command is named; it stops on request */
-    {"eval", dt_command_eval, false},       {"inspect", dt_command_inspect, false},
-    {"export", dt_command_export, true},    {"info", dt_command_info, false},
-    {"bench", dt_command_bench, true},      {"plan", dt_command_plan, false},
-    {"cluster", dt_command_cluster, false}, {"demo-data", dt_command_demo_data, true},
-    {"where", dt_command_where, false},
+    {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
+    {"export", dt_command_export, true},       {"info", dt_command_info, false},
+    {"bench", dt_command_bench, true},         {"plan", dt_command_plan, false},
+    {"cluster", dt_command_cluster, false},    {"stage", dt_command_stage, true},
+    {"demo-data", dt_command_demo_data, true}, {"where", dt_command_where, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -45,8 +45,8 @@ static dt_status unknown_command(const char *name, dt_error *err)
                        name, name);
     return dt_fail(
         err, DT_ERR_USAGE,
-        "unknown command '%s'; there are train, eval, inspect, export, plan, cluster, bench, info and "
-        "demo-data",
+        "unknown command '%s'; there are train, eval, inspect, export, plan, cluster, stage, bench, info "
+        "and demo-data",
         name);
 }
 

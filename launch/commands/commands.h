@@ -14,13 +14,14 @@
 typedef dt_status dt_command(int argc, char **argv, dt_session *session, dt_error *err);
 
 dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect,
-    dt_command_export, dt_command_bench, dt_command_plan, dt_command_where, dt_command_cluster;
+    dt_command_export, dt_command_bench, dt_command_plan, dt_command_where, dt_command_cluster,
+    dt_command_stage;
 
 /* Ends the help of `train`, which is the program's own. */
 #define DT_COMMANDS_DOC                                                                                      \
     "Commands: dtrain [train] [OPTION...], dtrain eval --data DIR --weights FILE, dtrain inspect DIR, "      \
-    "dtrain export DIR --output FILE, dtrain plan, dtrain cluster, dtrain bench, dtrain info, dtrain "       \
-    "demo-data DIR; each "                                                                                   \
+    "dtrain export DIR --output FILE, dtrain plan, dtrain cluster, dtrain stage SOURCE "                     \
+    "TARGET, dtrain bench, dtrain info, dtrain demo-data DIR; each "                                         \
     "has --help. dtrain help [COMMAND] and dtrain version print these, too."
 
 #endif

@@ -14,6 +14,7 @@
 #include "launch/checkpoints/weights.h"
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
+#include "launch/commands/stage_data.h"
 #include "launch/show/console.h"
 #include "launch/show/table.h"
 #include "layers/registry.h"
@@ -279,6 +280,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     dt_status status = DT_OK;
     e->session = s;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
+    DT_TRY(dt_stage_data(s->comm, &e->options, err));
     DT_TRY(dt_auto_batch_resolve(s, &e->options, false, is_checkpoint(e), err));
     DT_TRY(dt_auto_batch_limit(s, &e->options, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));

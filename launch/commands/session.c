@@ -82,8 +82,8 @@ static dt_status open_backend(dt_session *session, const dt_options *o, dt_error
     return dt_team_check(&session->backend, &session->affinity.n_threads, err);
 }
 
-dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
-                          const dt_error *parse_error, dt_session *session, dt_error *err)
+dt_status dt_session_open_ranks(const dt_options *options, unsigned command, dt_status parsed,
+                                const dt_error *parse_error, dt_session *session, dt_error *err)
 {
     *session = (dt_session){.start_s = session->start_s, .watch = session->watch};
     dt_waits_begin("starting MPI and waiting for all ranks");
@@ -96,7 +96,14 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
         *err = *parse_error;
     DT_TRY(dt_agree(comm, parsed, err));
     DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
-    DT_TRY(check_same_options(options, command, comm, err));
+    return check_same_options(options, command, comm, err);
+}
+
+dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
+                          const dt_error *parse_error, dt_session *session, dt_error *err)
+{
+    DT_TRY(dt_session_open_ranks(options, command, parsed, parse_error, session, err));
+    dt_comm *comm = session->comm;
     DT_TRY(place_rank(session, options, err));
     dt_status status = dt_agree(comm, open_backend(session, options, err), err);
     if (status == DT_OK)

@@ -18,6 +18,7 @@
 #include "launch/commands/commands.h"
 #include "launch/commands/init_weights.h"
 #include "launch/commands/run_log.h"
+#include "launch/commands/stage_data.h"
 #include "launch/hardware/computed_by.h"
 #include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
@@ -96,6 +97,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(o))
         status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));
+    DT_TRY(dt_stage_data(s->comm, &t->options, err));
     if (trains_the_demo(o))
         snprintf(t->options.config.data, sizeof t->options.config.data, "%s", DEMO_FOLDER);
     return DT_OK;

@@ -32,6 +32,7 @@
 #define DT_COMMAND_EXPORT 16U
 #define DT_COMMAND_PLAN 32U
 #define DT_COMMAND_BENCH 64U
+#define DT_COMMAND_STAGE 128U
 #define DT_COMMAND_CLUSTER 256U
 
 #define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
@@ -122,6 +123,11 @@ typedef struct dt_options {
     char output[DT_PATH_BYTES];      /* export, bench: the file */
     double seconds;                  /* bench: of each measurement */
     char url[DT_PATH_BYTES];         /* bench: what to download, or "" */
+    char stage_dir[DT_PATH_BYTES];   /* where data from an address is copied to; "": chosen */
+    char endpoint_url[256], aws_profile[128]; /* of S3; "": the environment's */
+    bool anonymous, requester_pays;           /* requests to S3 */
+    bool split;                               /* stage: each node keeps a part */
+    int64_t connections;                      /* stage; 0: as many as help */
     int64_t images;                  /* plan: of the training set; 0: those of --data, or ImageNet's */
     char data_bytes[64];             /* plan: as given, "144G"; "": of --data, or ImageNet's */
     char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan, cluster: as given, with commas; "": all */
@@ -136,7 +142,7 @@ typedef struct dt_options {
     char instances_file[DT_PATH_BYTES], prices_file[DT_PATH_BYTES], rates_file[DT_PATH_BYTES]; /* plan */
     char plan_file[DT_PATH_BYTES];      /* cluster: what `dtrain plan --json` printed, or "" */
     dt_cluster_choice choice;           /* cluster: of plan_file */
-    char region[64], zone[64];          /* cluster; "": of plan_file */
+    char region[64], zone[64];          /* cluster; "": of plan_file. stage: region; "": found */
     char bucket[256], key[256];         /* cluster */
     int64_t cluster_nodes;              /* cluster; 0: of plan_file, or 1 */
     dt_buy_kind buy;                    /* cluster */

@@ -15,7 +15,7 @@ for words in help "help train" "train --help" -h "help help" "help version" "hel
     expect_exit 0 "$DTRAIN" $words
     expect cmp "$OUTPUT" train.help
 done
-for command in eval inspect export info bench plan cluster demo-data where; do
+for command in eval inspect export info bench plan cluster stage demo-data where; do
     expect_exit 0 "$DTRAIN" $command --help
     cp "$OUTPUT" command.help
     expect_exit 0 "$DTRAIN" help $command
@@ -31,7 +31,7 @@ expect_exit 2 "$DTRAIN" help eval info
 expect_exit 2 "$DTRAIN" version x
 
 begin "every command has --help, --usage and --version"
-for command in '' train eval inspect export info bench plan cluster demo-data where; do
+for command in '' train eval inspect export info bench plan cluster stage demo-data where; do
     expect_exit 0 "$DTRAIN" $command --help
     expect_output '^Usage: dtrain'
     expect_exit 0 "$DTRAIN" $command --usage

@@ -1,17 +1,17 @@
-"""A store that speaks S3's protocol, on 127.0.0.1, for tests: listings (ListObjectsV2), objects, ranges, checksums. It computes each signature itself,
+"""A store that speaks S3's protocol, on 127.0.0.1 (or S3_SERVER_ADDRESS), for tests: listings (ListObjectsV2), objects, ranges, checksums. It computes each signature itself,
 from the documentation of Signature Version 4, and misbehaves as it is told.
 
     python3 s3_server.py FOLDER                              serves; ends after ten minutes at the latest
     python3 s3_server.py FOLDER content BUCKET KEY           writes an object to its standard output
     python3 s3_server.py FOLDER sums BUCKET PREFIX           a line `CRC32 BYTES KEY` for each object, in the order of a listing; KEY percent-encoded
-    python3 s3_server.py FOLDER compare BUCKET PREFIX DIR    compares DIR/NAME with each object PREFIX + NAME; prints what differs
+    python3 s3_server.py FOLDER compare BUCKET PREFIX DIR    compares DIR/NAME with each object PREFIX + NAME; prints what differs (but not in DIR/.dtrain-stage)
 
 With FOLDER/cert.pem and FOLDER/key.pem it speaks HTTPS. It writes FOLDER/port, and a line `KEY-ID METHOD BUCKET KEY RANGE CODE` for each request to FOLDER/requests (KEY as in the address; `-`: none; LIST is a
 method here; CREDENTIALS is a request for those). FOLDER/keys.json has the keys: {KEY-ID: {"secret": ..., "token": ... or null}}.
 
 FOLDER/objects.json is a list of objects, which a test may change at any time:
 
-    {"bucket": "b", "key": "k", "text": "..."}               its bytes (UTF-8)
+    {"bucket": "b", "key": "k", "text": "..."}               its bytes (UTF-8); "file": those of this file
     {"bucket": "b", "key": "k", "bytes": N, "seed": S}       N bytes that are computed, also billions of them; "%d" in a key and "count": C: C objects
     ... "checksum": "crc32"|"crc32c"|"crc64nvme"|"composite"|"none", "etag": "md5"|"parts", "version": V  another content and another ETag
 
@@ -111,6 +111,9 @@ class Object:
     def __init__(self, spec, key, number, version):
         self.spec, self.key, self.sums = spec, key, {}
         self.text = spec["text"].encode() if "text" in spec else None
+        if "file" in spec:
+            with open(spec["file"], "rb") as f:
+                self.text = f.read()
         self.version = version
         if self.text is not None and version:
             self.text = bytes((b + version) % 256 for b in self.text)
@@ -452,7 +455,8 @@ def compare(bucket, prefix, root):
                 wrong.append("differs: " + name)
         except OSError as e:
             wrong.append("missing: %s (%s)" % (name, e.strerror))
-    for where, _, files in os.walk(root):
+    for where, folders, files in os.walk(root):
+        folders[:] = [f for f in folders if f != ".dtrain-stage"]
         wrong += ["too many: " + os.path.join(where, f) for f in files if os.path.normpath(os.path.join(where, f)) not in seen]
     print("\n".join(wrong))
     return bool(wrong)
@@ -471,7 +475,7 @@ def main():
         return
     if sys.argv[2:3] == ["compare"]:
         sys.exit(compare(*sys.argv[3:6]))
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server((os.environ.get("S3_SERVER_ADDRESS", "127.0.0.1"), 0), Handler)
     if os.path.exists(os.path.join(folder, "cert.pem")):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))

@@ -16,6 +16,7 @@
 #define BENCH DT_COMMAND_BENCH
 #define PLAN DT_COMMAND_PLAN
 #define CLUSTER DT_COMMAND_CLUSTER
+#define STAGE DT_COMMAND_STAGE
 
 /* flags of a row */
 #define ABOVE_MIN 1U
@@ -106,7 +107,7 @@ static const expected table[] = {
     ROW("keep", T, INT, config.keep, "3", LIMITS(1, 10000), FLAGS(ONE_START)),
     ROW("eval-every", T | PLAN, REAL, config.eval_every, "1", LIMITS(0, 1000000)),
     ROW("profile", T, INT, profile_steps, "0", LIMITS(0, 100000)),
-    ROW("log-every", T | E, REAL, log_every_s, "5", LIMITS(0, 86400), FLAGS(PER_RANK)),
+    ROW("log-every", T | E | STAGE, REAL, log_every_s, "5", LIMITS(0, 86400), FLAGS(PER_RANK)),
     ROW("mtti", PLAN, REAL, config.mtti_h, "traces", LIMITS(0, 1000000), FLAGS(ABOVE_MIN),
         .words = {{"calm", 24}, {"normal", 8}, {"hard", 3}, {"traces", -1}}),
     ROW("types", PLAN, PATH, types, ""),
@@ -145,6 +146,14 @@ static const expected table[] = {
     ROW("instances", PLAN | CLUSTER, PATH, instances_file, ""),
     ROW("prices", PLAN | CLUSTER, PATH, prices_file, ""),
     ROW("rates", PLAN, PATH, rates_file, ""),
+    ROW("stage-dir", T | E, PATH, stage_dir, "", FLAGS(ONE_START)),
+    ROW("split", STAGE, FLAG, split, "no"),
+    ROW("endpoint-url", T | E | STAGE, PATH, endpoint_url, "", FLAGS(ONE_START)),
+    ROW("anonymous", T | E | STAGE, FLAG, anonymous, "no", FLAGS(ONE_START)),
+    ROW("requester-pays", T | E | STAGE, FLAG, requester_pays, "no", FLAGS(ONE_START)),
+    ROW("profile", STAGE, PATH, aws_profile, ""),
+    ROW("region", STAGE, PATH, region, ""),
+    ROW("connections", STAGE, INT, connections, "auto", FLAGS(PER_RANK), LIMITS(0, 64), WORD("auto", 0)),
     ROW("verify", INSPECT, FLAG, verify, "no"),
     ROW("diff", INSPECT, FLAG, diff, "no"),
     ROW("json", INFO | INSPECT | PLAN, FLAG, json, "no"),
@@ -159,7 +168,7 @@ static const expected table[] = {
     ROW("ema", EXPORT, FLAG, ema, "no"),
     ROW("backend", T | E | BENCH, NAME, backend, "auto", CHOICES("auto,cuda,cpu,ref")),
     ROW("comm", T | E | BENCH, NAME, comm, "auto", FLAGS(ONE_START), CHOICES("auto,nccl,mpi,self")),
-    ROW("peer-timeout", T | E | BENCH, REAL, peer_timeout_s, "600", LIMITS(1, 86400)),
+    ROW("peer-timeout", T | E | BENCH | STAGE, REAL, peer_timeout_s, "600", LIMITS(1, 86400)),
     ROW("precision", T | E | INFO | BENCH | PLAN, CHOICE, precision, "auto",
         CHOICES("auto,fp32,fp16,bf16,tf32")),
     ROW("wire", T | BENCH | PLAN, CHOICE, config.wire, "auto", CHOICES("auto,fp32,same")),

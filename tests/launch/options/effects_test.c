@@ -14,6 +14,7 @@
 #define BENCH DT_COMMAND_BENCH
 #define PLAN DT_COMMAND_PLAN
 #define CLUSTER DT_COMMAND_CLUSTER
+#define STAGE DT_COMMAND_STAGE
 
 /* Files of tests/. */
 #define DATA "launch/options/data_effects_test.c"
@@ -27,6 +28,7 @@
 #define HERE "program/plan_here_test.sh"
 #define PLANNER "program/plan_test.sh"
 #define CLUSTERS "program/cluster_test.sh"
+#define STAGES "program/stage_test.sh"
 #define CLUSTER_YAML "launch/cluster/parallelcluster_test.c"
 #define TRAINS "program/train_test.sh"
 #define BENCHES "program/bench_test.sh"
@@ -156,6 +158,20 @@ static const struct effect {
     {"prices", PLAN, PLANNER, "files of the user's override the built-in data"},
     {"rates", PLAN, PLANNER, "files of the user's override the built-in data"},
 
+    {"stage-dir", T | E, STAGES, "a training begins with the copy of --data, and the next start uses it"},
+    {"split", STAGE, "program/stage_hosts_test.sh", "--split gives each host a part"},
+    {"endpoint-url", T | E, STAGES, "a training begins with the copy of --data, and the next start uses it"},
+    {"endpoint-url", STAGE, STAGES, "options in place of variables"},
+    {"anonymous", T | E, STAGES, "a training begins with the copy of --data, and the next start uses it"},
+    {"anonymous", STAGE, STAGES, "options in place of variables"},
+    {"requester-pays", T | E, STAGES,
+     "a training begins with the copy of --data, and the next start uses it"},
+    {"requester-pays", STAGE, STAGES, "options in place of variables"},
+    {"profile", STAGE, STAGES, "options in place of variables"},
+    {"region", STAGE, STAGES, "options in place of variables"},
+    {"connections", STAGE, STAGES, "options in place of variables"},
+    {"log-every", STAGE, STAGES, "the progress is logged every --log-every seconds"},
+    {"peer-timeout", STAGE, "program/stage_hosts_test.sh", "a copy goes on after a host was lost"},
     {"plan", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
     {"choice", CLUSTER, CLUSTERS, "a plan's choice becomes a cluster"},
     {"types", CLUSTER, CLUSTERS, "the configuration is YAML with the right values for each kind of instance"},
