@@ -41,9 +41,9 @@ bool dt_comm_mpi_launched(void);
  * error. DT_ERR_MEMORY. */
 dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err);
 
-/* A communicator of those ranks of the job that pass takes_part, in their order, beside the one of all ranks,
- * which exists. Collective over all ranks of the job. *comm is NULL on the others. Its abort ends the whole job.
- * The caller destroys it before the one of all ranks. Errors as above. */
+/* A communicator of those ranks of the job that pass takes_part, in their order, beside the one of all
+ * ranks, which exists. Collective over all ranks of the job. *comm is NULL on the others. Its abort ends
+ * the whole job. The caller destroys it before the one of all ranks. Errors as above. */
 dt_status dt_comm_mpi_create_part(bool takes_part, const dt_comm_mpi_options *options, dt_comm **comm,
                                   dt_error *err);
 

@@ -48,8 +48,8 @@ typedef struct dt_progress_work {
     double bytes_per_s, left_s;
 } dt_progress_work;
 
-/* Show it: on a terminal as the line that is redrawn, elsewhere as a plain line every every_s seconds. Errors as
- * above. dt_progress_create made `sink`. */
+/* Show it: on a terminal as the line that is redrawn, elsewhere as a plain line every every_s seconds.
+ * Errors as above. dt_progress_create made `sink`. */
 dt_status dt_progress_show_work(dt_sink *sink, const dt_progress_work *work, dt_error *err);
 
 /* Print a line, given without its newline and printable (core/base/printable.h), above the bar, and redraw

@@ -96,16 +96,15 @@ dt_status dt_session_open_ranks(const dt_options *options, unsigned command, dt_
         *err = *parse_error;
     DT_TRY(dt_agree(comm, parsed, err));
     DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
-    return check_same_options(options, command, comm, err);
+    DT_TRY(check_same_options(options, command, comm, err));
+    return place_rank(session, options, err);
 }
 
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
                           const dt_error *parse_error, dt_session *session, dt_error *err)
 {
     DT_TRY(dt_session_open_ranks(options, command, parsed, parse_error, session, err));
-    dt_comm *comm = session->comm;
-    DT_TRY(place_rank(session, options, err));
-    dt_status status = dt_agree(comm, open_backend(session, options, err), err);
+    dt_status status = dt_agree(session->comm, open_backend(session, options, err), err);
     if (status == DT_OK)
         status = dt_transport_attach_device(options->comm, options->peer_timeout_s, session->device,
                                             &session->comm, err);

@@ -30,7 +30,7 @@ typedef struct dt_session {
  * numbers of threads, and create the backend. After a failure dt_session_close frees what was created. */
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
                           const dt_error *parse_error, dt_session *session, dt_error *err);
-/* Collective. The same without numbers of threads and without a backend, for commands that compute nothing. */
+/* Collective. The same without a backend, for commands that compute nothing. */
 dt_status dt_session_open_ranks(const dt_options *options, unsigned command, dt_status parsed,
                                 const dt_error *parse_error, dt_session *session, dt_error *err);
 void dt_session_close(dt_session *session);

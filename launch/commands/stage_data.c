@@ -45,7 +45,8 @@ void dt_stage_options_from(const dt_options *o, dt_stage_options *stage)
 
 /* -- where ----------------------------------------------------------------------------------------------- */
 
-/* "s3://bucket/imagenet/" becomes "bucket-imagenet-1a2b3c4d": readable, and another one for another source. */
+/* "s3://bucket/imagenet/" becomes "bucket-imagenet-1a2b3c4d": readable, and another one for another
+ * source. */
 static void name_source(const char *source, char name[NAME_BYTES])
 {
     const char *rest = strstr(source, "://");
@@ -145,8 +146,8 @@ static dt_status agree_on_folder(dt_comm *comm, const dt_options *o, char folder
 
 /* -- the copy -------------------------------------------------------------------------------------------- */
 
-/* Collective. Whether each host has all of the source: the data of a run does not change, and listing a million
- * objects takes a minute. */
+/* Collective. Whether each host has all of the source: the data of a run does not change, and listing a
+ * million objects takes a minute. */
 static dt_status is_complete(dt_comm *comm, const dt_stage_options *stage, bool *is, dt_error *err)
 {
     dt_stage_complete complete;

@@ -1,5 +1,5 @@
-/* block.h: a batch in memory, as it is read, sent to other nodes and written: for each piece what the source has
- * said of its checksum, then the bytes of all pieces in their order.
+/* block.h: a batch in memory, as it is read, sent to other nodes and written: for each piece what the
+ * source has said of its checksum, then the bytes of all pieces in their order.
  */
 #ifndef DT_LAUNCH_STAGE_BLOCK_H
 #define DT_LAUNCH_STAGE_BLOCK_H

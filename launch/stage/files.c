@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -295,9 +296,9 @@ dt_status dt_stage_files_check_space(const dt_stage_files *f, const bool *keeps,
     if (fs.f_files > 0 && (double)n > (double)fs.f_favail)
         return dt_fail(
             err, DT_ERR_IO,
-            "%s: %lld files are to be copied there, and its file system can hold %llu more: choose "
+            "%s: %lld file%s cannot be copied there, since its file system can hold %llu more: choose "
             "another folder, or pack the files",
-            f->folder, (long long)n, (unsigned long long)fs.f_favail);
+            f->folder, (long long)n, DT_PLURAL(n), (unsigned long long)fs.f_favail);
     return DT_OK;
 }
 

@@ -11,8 +11,8 @@
  *   HASH whole BYTES MTIME_NS ETAG PATH     the file is there, complete and checked
  *   HASH part BYTES NUMBER CRC ETAG PATH    this part of 8 MiB is in the unfinished file; NUMBER -1: none is
  *
- * HASH is of the rest of the line: one that a power cut has cut short, or filled with zeros, does not count. A
- * later record of a path replaces an earlier one. One thread uses a journal.
+ * HASH is of the rest of the line: one that a power cut has cut short, or filled with zeros, does not
+ * count. A later record of a path replaces an earlier one. One thread uses a journal.
  */
 #ifndef DT_LAUNCH_STAGE_JOURNAL_H
 #define DT_LAUNCH_STAGE_JOURNAL_H
@@ -44,8 +44,8 @@ void dt_stage_journal_etag(const char *etag, char word[DT_STAGE_ETAG_BYTES]);
 /* The record's texts are valid during the call. */
 typedef void dt_stage_journal_visit(void *context, const dt_stage_record *record);
 
-/* Calls visit for each record, in their order. A file that is not there has none. *n_damaged: lines that do not
- * count. DT_ERR_IO, DT_ERR_MEMORY. */
+/* Calls visit for each record, in their order. A file that is not there has none. *n_damaged: lines that
+ * do not count. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_stage_journal_read(const char *path, dt_stage_journal_visit *visit, void *context,
                                 int64_t *n_damaged, dt_error *err);
 

@@ -6,8 +6,8 @@
  *   dt_stage_text(&list, list.objects[0].key)
  *   dt_stage_listing_free(&list);
  *
- * Texts lie in one block and are named by their position in it, so that a listing of a million objects is sent
- * in two messages.
+ * Texts lie in one block and are named by their position in it, so that a listing of a million objects is
+ * sent in two messages.
  */
 #ifndef DT_LAUNCH_STAGE_LISTING_H
 #define DT_LAUNCH_STAGE_LISTING_H

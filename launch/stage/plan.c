@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Objects that are together at most so large share a batch. A batch is written when all of it has come, so that
- * larger ones would lose more when the program is killed; smaller ones make more rounds. */
+/* Objects that are together at most so large share a batch. A batch is written when all of it has come, so
+ * that larger ones would lose more when the program is killed; smaller ones make more rounds. */
 #define TOGETHER_BYTES ((int64_t)2 << 20)
 
 enum { FROM_SOURCE = -1, NOWHERE = -2 /* not to be read */ };

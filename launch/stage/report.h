@@ -9,8 +9,8 @@
 #include "launch/stage/share.h"
 #include "launch/stage/stage.h"
 
-/* Which objects' paths are not their keys: a line in the log, and all of them in FOLDER/.dtrain-stage/names. For
- * the node that has made the names. */
+/* Which objects' paths are not their keys: a line in the log, and all of them in
+ * FOLDER/.dtrain-stage/names. For the node that has made the names. */
 void dt_stage_report_names(const char *folder, const dt_stage_listing *list,
                            const dt_stage_name_changes *changes);
 

@@ -1,11 +1,13 @@
-/* share.h: one node reads a batch, and all write it: the rounds in which the nodes exchange what they have read.
+/* share.h: one node reads a batch, and all write it: the rounds in which the nodes exchange what they have
+ * read.
  *
  *   DT_TRY(dt_stage_share(&parts, &totals, err));         returns on all nodes when all batches are written
  *
- * In a round each node says in a few words what it has read, how much more it could read, and whether something
- * failed (one all-gather of 100 bytes); then all send a batch that they have read to all others (an all-gather
- * of 8 MiB each at most). Every node knows the whole plan and sees the same words, so that all know without a master who
- * reads what next: a node that reads faster reads more. Reading, exchanging and writing go on at the same time.
+ * In a round each node says in a few words what it has read, how much more it could read, and whether
+ * something failed (one all-gather of 100 bytes); then all send a batch that they have read to all others
+ * (an all-gather of 8 MiB each at most). Every node knows the whole plan and sees the same words, so that
+ * all know without a master who reads what next: a node that reads faster reads more. Reading, exchanging
+ * and writing go on at the same time.
  */
 #ifndef DT_LAUNCH_STAGE_SHARE_H
 #define DT_LAUNCH_STAGE_SHARE_H
@@ -35,9 +37,9 @@ typedef struct dt_stage_parts {
     void *context;
 } dt_stage_parts;
 
-/* Rounds until all batches have been exchanged; the writers may still have some. *totals is valid also after an
- * error. `ticks` of the callback is true about every 30 seconds. Errors are shared by all nodes: those of reading
- * and writing on any of them, and DT_ERR_INTERRUPTED. */
+/* Rounds until all batches have been exchanged; the writers may still have some. *totals is valid also
+ * after an error. `ticks` of the callback is true about every 30 seconds. Errors are shared by all nodes:
+ * those of reading and writing on any of them, and DT_ERR_INTERRUPTED. */
 dt_status dt_stage_share(const dt_stage_parts *parts, dt_stage_totals *totals, dt_error *err);
 
 #endif

@@ -52,7 +52,8 @@ typedef struct dt_stage_source_ops {
      * nothing in it; DT_ERR_IO, DT_ERR_INTERRUPTED and others. */
     dt_status (*list)(dt_stage_source *source, dt_stage_listing *list, dt_error *err);
     void (*start)(dt_stage_source *source, dt_stage_read *read);
-    /* Works until a read has ended, wake was called, most_s have passed, or none is left. What `done` returned. */
+    /* Works until a read has ended, wake was called, most_s have passed, or none is left. What `done`
+     * returned. */
     dt_status (*run)(dt_stage_source *source, double most_s, dt_error *err);
     int (*wanted)(dt_stage_source *source);   /* how many more reads it can use now */
     int64_t (*left)(dt_stage_source *source); /* that were started and have not ended */
@@ -74,8 +75,8 @@ typedef struct dt_stage_source_options {
 /* Whether the text is an address, s3:// or http(s)://, and not a folder. */
 bool dt_stage_is_address(const char *text);
 
-/* By the text's form. Asks nothing of the source yet. The caller destroys it. DT_ERR_USAGE, DT_ERR_UNSUPPORTED,
- * DT_ERR_MEMORY, and those of dt_s3_create. */
+/* By the text's form. Asks nothing of the source yet. The caller destroys it. DT_ERR_USAGE,
+ * DT_ERR_UNSUPPORTED, DT_ERR_MEMORY, and those of dt_s3_create. */
 dt_status dt_stage_source_open(const char *text, const dt_stage_source_options *options,
                                dt_stage_source **source, dt_error *err);
 

@@ -1,5 +1,5 @@
-/* source_folder.c: the files of a folder, such as a share that all nodes see; and what a node has on its own disk.
- * Some threads read, because each read of a network file system waits for a server. */
+/* source_folder.c: the files of a folder, such as a share that all nodes see; and what a node has on its
+ * own disk. Some threads read, because each read of a network file system waits for a server. */
 #include "config.h"
 
 #include "launch/stage/source.h"

@@ -96,8 +96,8 @@ static dt_status list_all(http_source *s, head *heads, dt_stage_listing *list, d
     int digits = 1;
     const bool has_range = find_range(s->address, &open, &rest, &from, &to, &digits);
     if (to - from >= MAX_FILES)
-        return dt_fail(err, DT_ERR_USAGE, "%s: these are %lld files; the most are %d", s->address,
-                       (long long)(to - from + 1), MAX_FILES);
+        return dt_fail(err, DT_ERR_USAGE, "%s: the range has %lld numbers; at most %d are allowed",
+                       s->address, (long long)(to - from + 1), MAX_FILES);
     for (int64_t at = from; at <= to;) {
         int n = 0;
         dt_status status = DT_OK;

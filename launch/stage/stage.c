@@ -43,7 +43,8 @@ typedef struct copy {
 
 /* -- before the rounds ----------------------------------------------------------------------------------- */
 
-/* Only node 0 must reach the source. Another one that does not, reads nothing, and gets all from the others. */
+/* Only node 0 must reach the source. Another one that does not, reads nothing, and gets all from the
+ * others. */
 static dt_status open_source(copy *c, dt_error *err)
 {
     dt_error why = {0};
@@ -236,8 +237,8 @@ static dt_status round_done(void *context, const dt_stage_totals *totals, bool t
     return ticks ? tell_others(c, false, err) : DT_OK;
 }
 
-/* Stops the threads in an order in which none uses what another has freed. What has come is made durable, also
- * after an error. */
+/* Stops the threads in an order in which none uses what another has freed. What has come is made durable,
+ * also after an error. */
 static dt_status stop_threads(copy *c, dt_error *err)
 {
     dt_error ignored;

@@ -1,9 +1,11 @@
-/* stage.h: copies a source to a folder on each node's own disk; each byte leaves the source once for a job.
+/* stage.h: copies a source to a folder on each node's own disk; each byte leaves the source once for a
+ * job.
  *
- *   DT_TRY(dt_stage_run(comm, &(dt_stage_options){.source = "s3://bucket/imagenet", .folder = "/scratch/imagenet"},
- *                       &result, err));
+ *   dt_stage_options options = {.source = "s3://bucket/imagenet", .folder = "/scratch/imagenet"};
+ *   DT_TRY(dt_stage_run(comm, &options, &result, err));
  *
- * One rank of each node works; the others wait without using a processor. README.md has what is guaranteed.
+ * One rank of each node works; the others wait without using a processor. README.md has what is
+ * guaranteed.
  */
 #ifndef DT_LAUNCH_STAGE_STAGE_H
 #define DT_LAUNCH_STAGE_STAGE_H
@@ -30,10 +32,10 @@ typedef struct dt_stage_result {
     double seconds;
 } dt_stage_result;
 
-/* Collective; blocks. DT_ERR_USAGE: there is nothing at the source, it is refused, or the folder is another source's;
- * DT_ERR_IO: the disk is full, too small or refuses something, or the source does not answer; DT_ERR_DATA: an
- * object has changed meanwhile, or a checksum is wrong; DT_ERR_INTERRUPTED; errors of the communicator. After each of
- * them the same call goes on with what was not whole. */
+/* Collective; blocks. DT_ERR_USAGE: there is nothing at the source, it is refused, or the folder is
+ * another source's; DT_ERR_IO: the disk is full, too small or refuses something, or the source does not
+ * answer; DT_ERR_DATA: an object has changed meanwhile, or a checksum is wrong; DT_ERR_INTERRUPTED; errors
+ * of the communicator. After each of them the same call goes on with what was not whole. */
 dt_status dt_stage_run(dt_comm *comm, const dt_stage_options *options, dt_stage_result *result,
                        dt_error *err);
 

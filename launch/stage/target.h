@@ -45,20 +45,21 @@ typedef struct dt_stage_complete {
 /* Formats the path of a file in FOLDER/.dtrain-stage. `name` is one of the list above. */
 void dt_stage_target_file(const char *folder, const char *name, char path[DT_STAGE_FOLDER_BYTES]);
 
-/* A source as it is recorded and shown: a folder's absolute path; an address without slashes at its end, and without
- * its query, which may hold a signature. */
+/* A source as it is recorded and shown: a folder's absolute path; an address without slashes at its end,
+ * and without its query, which may hold a signature. */
 void dt_stage_source_name(const char *source, char name[DT_PATH_BYTES]);
 
-/* Makes the folder and dtrain's own in it. DT_ERR_IO: the disk refuses; DT_ERR_USAGE: the path is too long. */
+/* Makes the folder and dtrain's own in it. DT_ERR_IO: the disk refuses; DT_ERR_USAGE: the path is too
+ * long. */
 dt_status dt_stage_target_make(const char *folder, dt_error *err);
 
-/* Collective, after dt_stage_target_make on one rank of each host, `leads`. *writer: whether this rank is the one
- * that writes to the folder: one on each host, or one for all hosts that see the same folder. */
+/* Collective, after dt_stage_target_make on one rank of each host, `leads`. *writer: whether this rank is
+ * the one that writes to the folder: one on each host, or one for all hosts that see the same folder. */
 dt_status dt_stage_target_choose_writer(const char *folder, dt_comm *comm, bool leads, bool *writer,
                                         dt_error *err);
 
-/* For the writer. Takes the lock, and removes files without a name. DT_ERR_USAGE: another dtrain copies into it
- * now, or it is a copy of another source; DT_ERR_IO. */
+/* For the writer. Takes the lock, and removes files without a name. DT_ERR_USAGE: another dtrain copies
+ * into it now, or it is a copy of another source; DT_ERR_IO. */
 dt_status dt_stage_target_open(const char *folder, const char *source, dt_stage_target *target,
                                dt_error *err);
 void dt_stage_target_close(dt_stage_target *target);

@@ -1,4 +1,5 @@
-/* The files of a target: a name means whole; what is whole is known again; edited, older and unfinished files. */
+/* The files of a target: a name means whole; what is whole is known again; edited, older and unfinished
+ * files. */
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "launch/stage/files.h"

@@ -46,8 +46,8 @@ static void make(const int *keeper)
     DT_REQUIRE(dt_stage_plan_make(&list, bits, n_nodes, keeper, &plan, &err) == DT_OK);
 }
 
-/* Who reads a part: -1: any node from the source; 100 + node: from its disk; node: from the source, for itself;
- * -2: nobody. Fails where two do. */
+/* Who reads a part: -1: any node from the source; 100 + node: from its disk; node: from the source, for
+ * itself; -2: nobody. Fails where two do. */
 static int reader(int64_t object, int64_t offset)
 {
     int found = -2;
