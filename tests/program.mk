@@ -71,6 +71,7 @@ PROGRAM_FILES += tests/program/chaos.py
 PROGRAM_FILES += tests/program/chaos_events.py
 PROGRAM_FILES += tests/program/chaos_record.py
 PROGRAM_FILES += tests/program/checkpoint_hosts.py
+PROGRAM_FILES += tests/program/dockerfile.py
 PROGRAM_FILES += tests/program/dtrain_run_hosts.py
 PROGRAM_FILES += tests/program/edit_weights.py
 PROGRAM_FILES += tests/program/hosts.py
