@@ -196,9 +196,10 @@ static void print_cluster(const dt_cluster *cluster, const dt_options *options, 
     command c = {text, sizeof text, true};
     text[0] = '\0';
     add_upload(&c, cluster, bootstrap);
-    print_step(
-        stream, 1,
-        has_archive ? "Upload the script and the archive that make dist makes:" : "Upload the script:", text);
+    print_step(stream, 1,
+               has_archive ? "Upload the script, and the archive that make dist writes into build/:"
+                           : "Upload the script:",
+               text);
     text[0] = '\0';
     add(&c, "pcluster create-cluster --region %s --cluster-name %s --cluster-configuration ", cluster->region,
         cluster->name);
