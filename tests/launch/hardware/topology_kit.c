@@ -74,7 +74,7 @@ static void write_devices(FILE *f, int socket, const topology_kit_device *device
 /* hwloc has no words for devices in synthetic hosts: they are added to its XML at the end of each socket. */
 const char *topology_kit_write(const char *synthetic, const topology_kit_device *devices, int n)
 {
-    static const char end[] = "\n    </object>";
+    static const char end[] = "\n    </object>", end_of_machine[] = "\n  </object>";
     static char path[4096];
     hwloc_topology_t h = NULL;
     char *xml = NULL;
@@ -91,7 +91,11 @@ const char *topology_kit_write(const char *synthetic, const topology_kit_device 
         fprintf(f, "%.*s\n", (int)(found - at), at);
         write_devices(f, socket++, devices, n);
     }
-    fputs(at, f);
+    const char *of_machine = strstr(at, end_of_machine);
+    DT_REQUIRE(of_machine != NULL);
+    fprintf(f, "%.*s\n", (int)(of_machine - at), at);
+    write_devices(f, -1, devices, n);
+    fputs(of_machine + 1, f);
     fclose(f);
     hwloc_free_xmlbuffer(h, xml);
     hwloc_topology_destroy(h);

@@ -13,7 +13,7 @@
 #define TOPOLOGY_KIT_G5 "pack:1 [numa] l3:1 core:2 pu:2(indexes=2*2:2*1)"
 
 typedef struct topology_kit_device {
-    int socket;
+    int socket;          /* -1: the host does not say */
     const char *address; /* "0000:10:1c.0"; devices with the same bus are behind the same bridge */
     const char *card;    /* "rdmap16s27": an EFA with this name; "eth0": a network card; NULL: a GPU */
 } topology_kit_device;
@@ -22,7 +22,7 @@ typedef struct topology_kit_device {
 extern const topology_kit_device topology_kit_p4d[];
 enum { TOPOLOGY_KIT_P4D_DEVICES = 12 };
 
-/* Write a host with these devices, sorted by socket and bus, as XML into the running test's folder. Returns
+/* Write a host with these devices, sorted by socket and bus, those with -1 last, as XML into the running test's folder. Returns
  * its path, which stays until the next call; NULL: this build has no hwloc. */
 const char *topology_kit_write(const char *synthetic, const topology_kit_device *devices, int n);
 

@@ -55,6 +55,17 @@ static void a_gpu_is_near_the_processors_of_its_socket(void)
     dt_topology_close(t);
 }
 
+static void devices_whose_place_is_not_known_are_near_nothing(void)
+{
+    static const topology_kit_device devices[] = {
+        {1, "0000:10:1c.0", NULL}, {-1, "0000:20:1b.0", "efa_0"}, {-1, "0000:20:1c.0", NULL}};
+    dt_topology *t = topology_kit_open(topology_kit_write(TOPOLOGY_KIT_P4D, devices, 3));
+    DT_CHECK_STR(near(t, "0000:10:1c.0"), "24-47,72-95");
+    DT_CHECK_STR(near(t, "0000:20:1c.0"), "");
+    DT_CHECK_STR(card(t, "0000:20:1c.0", ""), "");
+    dt_topology_close(t);
+}
+
 static void the_card_of_the_gpus_bus_is_the_nearest(void)
 {
     dt_topology *t =
@@ -130,6 +141,7 @@ static void a_host_that_cannot_be_read_is_an_error(void)
 
 static const dt_test tests[] = {
     DT_TEST(a_gpu_is_near_the_processors_of_its_socket),
+    DT_TEST(devices_whose_place_is_not_known_are_near_nothing),
     DT_TEST(the_card_of_the_gpus_bus_is_the_nearest),
     DT_TEST(an_efa_counts_before_a_card_of_the_kernels),
     DT_TEST(only_what_a_host_has_several_times_is_named),
