@@ -227,6 +227,7 @@ static const char *two_sockets(void)
     return topology_kit_write("pack:2 [numa] core:1 pu:1", devices, 3);
 }
 
+#ifdef HAVE_HWLOC
 /* Whether this process may use processors 0 and 1, on two cores. */
 static bool has_two_processors(void)
 {
@@ -235,7 +236,6 @@ static bool has_two_processors(void)
     return dt_cpus_has(&own, 0) && dt_cpus_has(&own, 1) && dt_machine_core_of(1) == 1;
 }
 
-#ifdef HAVE_HWLOC
 #    define NEED_HWLOC_AND_PROCESSORS                                                                        \
         if (!has_two_processors())                                                                           \
         DT_SKIP("this process may not use processors 0 and 1, or they are on one core")
