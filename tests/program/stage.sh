@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # stage.sh: for scripts that copy from S3. Source it after lib.sh. The store is s3_server.py, which checks signatures; nothing leaves this machine.
 #
 # serve OBJECTS [MODE...]   a store for this case with these objects (JSON); its folder is s3/, its address $url, and $stage the command
