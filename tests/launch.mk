@@ -31,6 +31,7 @@ LAUNCH_TESTS += tests/launch/commands/rank_table_test
 LAUNCH_TESTS += tests/launch/commands/run_log_test
 LAUNCH_TESTS += tests/launch/commands/session_open_test
 LAUNCH_TESTS += tests/launch/commands/session_test
+LAUNCH_TESTS += tests/launch/commands/stage_data_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_data_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_date_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_test

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/waits.h"
 #include "core/collective/agreement.h"
 #include "io/durable.h"
 #include "launch/stage/listing.h"
@@ -178,6 +179,7 @@ dt_status dt_stage_data(dt_comm *comm, dt_options *o, dt_error *err)
     dt_stage_options_from(o, &stage);
     stage.folder = folder;
     DT_TRY(is_complete(comm, &stage, &is_there, err));
+    dt_waits_end(); /* the progress line says what the start is doing */
     if (!is_there) {
         const dt_status status = dt_stage_run(comm, &stage, &result, err);
         if (status != DT_OK)
