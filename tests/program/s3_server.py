@@ -35,6 +35,7 @@ the word was first seen with this value:
     page=N                      of a listing (1000)
     clock=SECONDS               this server's clock is so far ahead
     garbage hang                every answer is a hotel's page; no answer
+    mangle=N                    listings and refusals have wrong bytes, others for each N
     lifetime=SECONDS            credentials from /credentials expire so soon
     uses=N                      they are good for N requests, whatever their time
 """
@@ -235,7 +236,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def answer(self, code, text, headers=None, kind="application/xml"):
-        body = text.encode()
+        body = bytearray(text.encode())
+        if "mangle" in self.mode and body:
+            numbers = random.Random(self.mode["mangle"])
+            for _ in range(numbers.randrange(1, 4)):
+                body[numbers.randrange(len(body))] = numbers.randrange(256)
         self.head(code, dict({"Content-Type": kind, "Content-Length": str(len(body))}, **(headers or {})))
         if self.command != "HEAD":
             self.wfile.write(body)

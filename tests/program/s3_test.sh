@@ -163,6 +163,15 @@ expect_output '^dtrain: s3://b/p/: the store answers with something else than a 
 refused 1 "${with[@]}" AWS_ENDPOINT_URL=http://127.0.0.1:1 "$job" get s3://b/p/ anonymous wait=0.05
 expect_output '^dtrain: s3://b/p/: '
 
+begin "listings and refusals with wrong bytes do no harm"
+serve "$small"
+for n in $(seq 20) $(if_long $(seq 21 200)); do
+    mode "mangle=$n"
+    ends '0|1|2' "${in_env[@]}" "$job" get s3://b/p/ wait=0.01 tries=2 part=3
+    expect_no_output 'bug of dtrain'
+    ends 2 "${with[@]}" AWS_ACCESS_KEY_ID=AKIDENV "AWS_SECRET_ACCESS_KEY=${secret}x" "$job" get s3://b/p/ wait=0.01 tries=2
+done
+
 begin "public buckets need no credentials, and a bucket whose readers pay says so"
 serve "$small" public
 reader=("${with[@]}")
