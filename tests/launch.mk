@@ -10,6 +10,7 @@ LAUNCH_TESTS += tests/launch/cloud/http_test
 LAUNCH_TESTS += tests/launch/cloud/object_checksum_test
 LAUNCH_TESTS += tests/launch/cloud/s3_test
 LAUNCH_TESTS += tests/launch/cloud/spot_notice_test
+LAUNCH_TESTS += tests/launch/cloud/transfer_judge_test
 LAUNCH_TESTS += tests/launch/cloud/transfer_width_test
 LAUNCH_TESTS += tests/launch/cloud/transfers_test
 LAUNCH_TESTS += tests/launch/cluster/cluster_test
