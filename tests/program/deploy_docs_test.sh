@@ -10,6 +10,9 @@ export TOP_SRCDIR DTRAIN DTRAIN_RUN=$deploy/dtrain-run
 readmes=()
 for readme in "$deploy/README.md" "$deploy"/*/README.md; do readmes+=("$readme"); done
 
+# DEPLOY_TOOLS: a folder with pcluster, and a python3 with botocore and kubernetes_validate; tests/cloud has one.
+PATH=${DEPLOY_TOOLS:+$DEPLOY_TOOLS:}$PATH
+
 need_yaml()
 {
     ! python3 -c 'import yaml' 2>/dev/null || return 0
@@ -53,7 +56,7 @@ expect_no_output 'ignored'
 begin "the_table_of_options_agrees_with_the_programs_that_are_here"
 # Slurm's programs show their help where there is such a file.
 printf 'ClusterName=x\nSlurmctldHost=localhost\nNodeName=a CPUs=1\nPartitionName=p Nodes=a\n' >slurm.conf
-expect_exit 0 env SLURM_CONF="$PWD/slurm.conf" PATH="${DEPLOY_TOOLS:+$DEPLOY_TOOLS:}$PATH" python3 "$here/readme_commands.py" verify "$here/readme_commands.txt"
+expect_exit 0 env SLURM_CONF="$PWD/slurm.conf" python3 "$here/readme_commands.py" verify "$here/readme_commands.txt"
 
 # stand_in NAME: puts a program of that name on the PATH, whose body is standard input.
 stand_in()

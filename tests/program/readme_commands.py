@@ -240,13 +240,31 @@ def check(table, paths):
     return not wrong
 
 
+def aws_options(words):
+    """The options of `aws SERVICE COMMAND`, from the description of AWS that botocore has; None: it is none of AWS's own requests, or there is no botocore."""
+    try:
+        import botocore.exceptions
+        import botocore.session
+    except ImportError:
+        return None
+    try:
+        service = botocore.session.Session().get_service_model(words[1])
+    except (IndexError, botocore.exceptions.UnknownServiceError):
+        return None
+    for name in service.operation_names:
+        if len(words) == 3 and botocore.xform_name(name, "-") == words[2]:
+            shape = service.operation_model(name).input_shape
+            return {"--" + botocore.xform_name(member, "-") for member in shape.members} | {"--region", "--query", "--output"}
+    return None
+
+
 def verify(table):
     """Each row of a program that is installed has only options that the program's own help names."""
     fine = True
     for name, known in sorted(table.rows.items()):
         program = name.split()[0]
-        # aws shows its help in a pager only; some programs show none without a server.
-        there = help_of(*name.split()) if program != "aws" and shutil.which(program) else None
+        # Some programs show no help without a server.
+        there = aws_options(name.split()) if program == "aws" else help_of(*name.split()) if shutil.which(program) else None
         if not there:
             continue
         missing = {word for word in known if word not in there and (name, word) not in table.unhelped}
