@@ -31,13 +31,16 @@ class Run:
         self.cluster = Cluster(options.work, 2, "64m")
         os.makedirs(f"{self.work}/record")
         self.write_hostfile("n0 slots=2", "n1 slots=2")
+        with open(f"{self.work}/rsh", "w") as f:  # an agent that needs the network, as ssh does
+            f.write(f'#!/bin/sh\n[ ! -e {self.work}/cut ] || exit 255\nexec {self.work}/agent "$@"\n')
+        os.chmod(f"{self.work}/rsh", 0o755)
 
     def write_hostfile(self, *lines):
         with open(f"{self.work}/hostfile", "w") as f:
             f.write("".join(line + "\n" for line in lines))
 
     def start(self):
-        command = [self.options.script, "--program", self.options.job, "--mpirun", self.options.mpirun, "--rsh", f"{self.work}/agent", "--hostfile",
+        command = [self.options.script, "--program", self.options.job, "--mpirun", self.options.mpirun, "--rsh", f"{self.work}/rsh", "--hostfile",
                    f"{self.work}/hostfile", "--pause", "1", "--", "--arch", "resnet18", "--image-size", "16", "--batch", "4", "--epochs", "1", "--steps",
                    str(STEPS), "--threads", "1", "--workers", "1", "--checkpoint-every", "5", "--log-every", "0", "--eval-every", "0", "--peer-timeout", "3",
                    "--out", f"{self.work}/run", "--export", f"{self.work}/weights.safetensors"]
@@ -121,10 +124,13 @@ def cable(run):
     subprocess.run(["nsenter", "--target", str(run.cluster.hosts[0].holder.pid), "--net", "sh", "-c", "echo 15 >/proc/sys/net/ipv4/tcp_retries2"], check=True)
     run.start()
     run.reach(12)
+    open(f"{run.work}/cut", "w").close()
     run.cluster.hosts[1].cable(False)
     run.wait_for_line(r"^dtrain: rank [01] on n0: .* there is no sign of rank 2 ")
-    run.wait_for_line(r"^dtrain-run: the ranks have ended with code 75, but mpirun has not: ending it")
+    run.wait_for_line(r"^dtrain-run: the ranks have ended with code 75, but \S*mpirun has not: ending it")
+    run.wait_for_line(r"^dtrain-run: waiting for n1")
     run.cluster.hosts[1].cable(True)
+    os.remove(f"{run.work}/cut")
     came_back(run)
 
 

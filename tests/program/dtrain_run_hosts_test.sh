@@ -17,7 +17,7 @@ on_hosts()
 # whole: the weights of the run that nothing disturbs
 whole()
 {
-    [ -e "$_base/whole" ] || { on_hosts undisturbed && cp "$TMP/undisturbed/weights.safetensors" "$_base/whole"; }
+    [ "$_state" = skipped ] || [ -e "$_base/whole" ] || { on_hosts undisturbed && cp "$TMP/undisturbed/weights.safetensors" "$_base/whole"; }
 }
 
 begin "a host without power: dtrain-run waits until it is back, and the training ends with the same bits"

@@ -9,7 +9,6 @@ unset SLURM_JOB_ID SLURM_RESTART_COUNT SLURM_JOB_NODELIST AWS_BATCH_JOB_ID AWS_B
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0 --out run)
 run=("$script" --program "$job" --pause 0)
-[ "$MPI_KIND" = mpich ] && run+=(--mpirun "$MPIRUN")
 
 # Each process of a case has its folder in its environment: that is how nothing_left finds what it has left behind.
 new_case()
@@ -75,12 +74,13 @@ armed()
 # undisturbed N: the run in $_base/undisturbed-N, 40 steps on N ranks, which all others must equal.
 undisturbed()
 {
-    [ -d "$_base/undisturbed-$1" ] || expect_exit 0 ranks "$1" "$job" "${train[@]}" --steps 40 --checkpoint-every 10 --out "$_base/undisturbed-$1"
+    [ -d "$_base/undisturbed-$1" ] || [ "$_state" = skipped ] || expect_exit 0 ranks "$1" "$job" "${train[@]}" --steps 40 --checkpoint-every 10 --out "$_base/undisturbed-$1"
 }
 
 same_bits()
 {
     local shard
+    [ "$_state" != skipped ] || return 0
     for shard in $(cd "$_base/undisturbed-$1/checkpoints/step-00000040" && ls -- *.h5); do
         expect cmp "$_base/undisturbed-$1/checkpoints/step-00000040/$shard" run/checkpoints/step-00000040/$shard
     done
@@ -202,7 +202,7 @@ else
 fi
 
 # As `docker stop` does: SIGTERM to process 1 of the container, and SIGKILL to it, and with it to all, after 10 s.
-for ranks in 1 2; do
+for ranks in $(if_long 1) 2; do
     new_case "as process 1 of a container with $ranks ranks, dtrain-run stops within 10 s"
     if [ "$(id -u)" = 0 ] && unshare --pid --fork --kill-child --mount-proc true 2>/dev/null; then
         DTRAIN_FAULT=store.fsync@0:1:sleep=2 start_job unshare --pid --fork --kill-child --mount-proc env --default-signal=INT "${run[@]}" --ranks $ranks "${train[@]}" \
@@ -224,14 +224,14 @@ done
 
 # -- restarts -------------------------------------------------------------------------------------------------------------
 
-for fault in train.step@0:25:kill train.step@1:25:kill comm.all_gather@1:1:kill; do
+for fault in train.step@0:25:kill $(if_long train.step@1:25:kill) comm.all_gather@1:1:kill; do
     new_case "a killed rank ($fault): the training starts again and ends with the same bits"
     undisturbed 2
     armed
     export DT_CHAOS_PACE_MS=20 # a checkpoint is written while later steps run
     expect_exit 0 env DTRAIN_FAULT=$fault "${run[@]}" --program ./armed --ranks 2 "${train[@]}" --steps 40 --checkpoint-every 10
     case $fault in
-    train.step*) step=20 ;;
+    train.step*) step='[12]0' ;; # that of step 20 may still be under way
     *) step=0 ;; # killed before there was a folder of the run
     esac
     expect_output "^dtrain-run: start 1 ended with code ($KILLED_CODE) after step $step\$"
@@ -284,7 +284,7 @@ once=(env DTRAIN_FAULT=train.step:6:kill "${run[@]}" --once --max-restarts 2 "${
 for want in 75 75 1 75; do expect_exit $want "${once[@]}"; done # the last: a new series begins after it has given up
 log_has 1 ' gave-up=3 starts=3 step=0$'
 # A start whose end is not in the log, because its host was lost, counts too.
-sed -i '/ end=4 /d' run/starts.log
+[ "$_state" = skipped ] || sed -i '/ end=4 /d' run/starts.log
 expect_exit 75 "${once[@]}"
 expect_exit 1 "${once[@]}"
 # After a new checkpoint nothing counts.
@@ -296,11 +296,11 @@ armed
 expect_exit 0 "${run[@]}" "${train[@]}" --steps 3
 export DT_CHAOS_PACE_MS=20
 expect_exit 0 env DTRAIN_FAULT=train.step:25:kill "${run[@]}" --program ./armed "${train[@]}" --steps 40 --checkpoint-every 10 --resume never
-expect_output 'going on after step 20'
+expect_output 'going on after step [12]0'
 expect test -d run.old-1 -a ! -e run.old-2
 log_has 2 ' (start|end)=1 '
 log_has 2 ' (start|end)=2 '
-expect test "$(grep -c start= run.old-1/starts.log)" = 1
+expect test "$(grep -cs start= run.old-1/starts.log)" = 1
 # A call that is repeated begins again.
 expect_exit 0 "${run[@]}" "${train[@]}" --steps 1 --resume never
 expect test -d run.old-2
@@ -314,7 +314,7 @@ need_mpi openmpi4 openmpi5 && {
     armed
     export DT_CHAOS_PACE_MS=20
     expect_exit 0 env LIE=0 DTRAIN_FAULT=train.step@0:25:kill "${run[@]}" --program ./armed --mpirun ./liar --ranks 2 "${train[@]}" --steps 40 --checkpoint-every 10
-    expect_output '^dtrain-run: start 1 ended with code 0 after step 20$'
+    expect_output '^dtrain-run: start 1 ended with code 0 after step [12]0$'
     rm -rf run
     expect_exit 0 env LIE=137 "${run[@]}" --mpirun ./liar --ranks 2 "${train[@]}" --steps 2
     expect_exit 2 env LIE=137 "${run[@]}" --mpirun ./liar --ranks 2 "${train[@]}" --out other --resume must
@@ -436,6 +436,7 @@ expect_output '^dtrain [0-9]+\.'
 for shell in dash 'bash --posix' 'busybox sh' mksh; do
     new_case "it works in $shell"
     command -v ${shell%% *} >/dev/null || skip "there is no ${shell%% *}"
+    [ "$shell" = dash ] || long_case
     armed
     undisturbed 1
     [ "$_state" = skipped ] || DT_CHAOS_PACE_MS=20 expect_exit 0 env DTRAIN_FAULT=train.step:25:kill $shell "$script" --program ./armed --pause 0 "${train[@]}" --steps 40 --checkpoint-every 10
