@@ -50,7 +50,8 @@ const char *dt_aws_profile_key_name(dt_aws_profile_key key);
 
 /* Reads the profile `name`. `is_config`: sections are called [profile NAME], as in ~/.aws/config. A file that
  * does not exist has no profiles, nor has /dev/null. The caller frees *profile. DT_ERR_USAGE "FILE:LINE:
- * ...": a line that is neither; its text is not shown, because it may be a secret. DT_ERR_IO, DT_ERR_MEMORY. */
+ * ...": a line that is neither; its text is not shown, because it may be a secret. DT_ERR_IO,
+ * DT_ERR_MEMORY. */
 dt_status dt_aws_profile_read(const char *path, const char *name, bool is_config, dt_aws_profile *profile,
                               dt_error *err);
 void dt_aws_profile_free(dt_aws_profile *profile); /* overwrites the values */

@@ -9,8 +9,8 @@
  *
  * A step belongs to a checkpoint if it ends between the start of the checkpoint (after each step whose number
  * is a multiple of checkpoint_every, but the last) and its report. The rate is that of the other steps; what
- * the steps of checkpoints take beyond it is the delay by checkpoints. How far the rate of a second is from the
- * mean shows how much the machine's speed varies.
+ * the steps of checkpoints take beyond it is the delay by checkpoints. How far the rate of a second is from
+ * the mean shows how much the machine's speed varies.
  */
 #ifndef DT_LAUNCH_COMMANDS_BENCH_METER_H
 #define DT_LAUNCH_COMMANDS_BENCH_METER_H

@@ -52,9 +52,10 @@ static const char *const *archs_or_auto(void)
 
 static const dt_option table[] = {
     {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
-     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; classes are numbered in sorted "
-             "order. s3://BUCKET/PREFIX is copied to --stage-dir first. Without it dtrain trains the built-in "
-             "demo"},
+     .help =
+         "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; classes are numbered in sorted "
+         "order. s3://BUCKET/PREFIX is copied to --stage-dir first. Without it dtrain trains the built-in "
+         "demo"},
     {ROW("data", "DIR", BENCH, DATA, PATH, config.data), .by_default = "",
      .help = "the images to train on and to read: DIR/train/CLASS/*.jpg, and DIR/val to evaluate on. If not "
              "given: photographs of noise that bench writes, as large beside --image-size as ImageNet's"},
@@ -261,8 +262,9 @@ static const dt_option table[] = {
     {ROW("profile", "STEPS", TRAIN, RUN, INT, profile_steps), .min = 0, .max = 100000, .by_default = "0",
      .help =
          "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
-    {ROW("log-every", "SECONDS", BOTH | STAGE, RUN, REAL, log_every_s), .min = 0, .max = 86400, .by_default = "5",
-     .per_rank = true, .help = "seconds between progress lines if stderr is not a terminal"},
+    {ROW("log-every", "SECONDS", BOTH | STAGE, RUN, REAL, log_every_s), .min = 0, .max = 86400,
+     .by_default = "5", .per_rank = true,
+     .help = "seconds between progress lines if stderr is not a terminal"},
 
 #include "launch/options/table_cloud.h"
 #include "launch/options/table_stage.h"
@@ -303,8 +305,8 @@ static const dt_option table[] = {
      .by_default = "auto", .one_start = true,
      .help = "how ranks communicate; auto: MPI if mpirun or srun has started the program, with NCCL between "
              "GPUs; else a single rank"},
-    {ROW("peer-timeout", "SECONDS", BOTH | BENCH | STAGE, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
-     .by_default = "600",
+    {ROW("peer-timeout", "SECONDS", BOTH | BENCH | STAGE, MACHINE, REAL, peer_timeout_s), .min = 1,
+     .max = 86400, .by_default = "600",
      .help = "a rank that has waited this long for others stops and names the missing ranks"},
     {ROW("precision", "TYPE", BOTH | INFO | BENCH | PLAN, MACHINE, CHOICE, precision), .choices = precisions,
      .by_default = "auto",

@@ -25,4 +25,4 @@
      .by_default = "auto", .per_rank = true,
      .help = "connections of each node; auto: as many as make the copy faster, which is measured"},
 
-/* clang-format on */
+    /* clang-format on */

@@ -22,8 +22,8 @@ typedef struct topology_kit_device {
 extern const topology_kit_device topology_kit_p4d[];
 enum { TOPOLOGY_KIT_P4D_DEVICES = 12 };
 
-/* Write a host with these devices, sorted by socket and bus, those with -1 last, as XML into the running test's folder. Returns
- * its path, which stays until the next call; NULL: this build has no hwloc. */
+/* Write a host with these devices, sorted by socket and bus, those with -1 last, as XML into the running
+ * test's folder. Returns its path, which stays until the next call; NULL: this build has no hwloc. */
 const char *topology_kit_write(const char *synthetic, const topology_kit_device *devices, int n);
 
 /* Open a host, or end the test with a failure. The caller closes it. */
