@@ -128,8 +128,8 @@ typedef struct dt_options {
     bool anonymous, requester_pays;           /* requests to S3 */
     bool split;                               /* stage: each node keeps a part */
     int64_t connections;                      /* stage; 0: as many as help */
-    int64_t images;                  /* plan: of the training set; 0: those of --data, or ImageNet's */
-    char data_bytes[64];             /* plan: as given, "144G"; "": of --data, or ImageNet's */
+    int64_t images;      /* plan: of the training set; 0: those of --data, or ImageNet's */
+    char data_bytes[64]; /* plan: as given, "144G"; "": of --data, or ImageNet's */
     char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan, cluster: as given, with commas; "": all */
     char nodes[256];                                   /* plan: as given, "1,2,4"; "": by max_nodes */
     int64_t max_nodes;                                 /* plan */
