@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 from hosts import Failure
 from slurm_cluster import Slurm, wait_for
@@ -162,6 +163,19 @@ def stopped(t):
     t.expect_bits()
 
 
+def cancelled(t):
+    """A plain scancel ends the job for good, although its processes leave with 75."""
+    job = t.submit(hold(6))
+    t.wait_hold()
+    t.slurm.run("scancel", str(job))
+    state, _, restarts = t.slurm.wait_end(job, 60)
+    wait_for("end of the batch script", 60, lambda: not t.slurm.run("squeue", "-h"))
+    time.sleep(3)  # a requeue would have shown by now
+    if (state, restarts) != ("CANCELLED", 0) or t.slurm.state(job) != "CANCELLED" or t.slurm.field(job, "Restarts") != "0":
+        raise Failure(f"a cancelled job is {t.slurm.state(job)}, with {t.slurm.field(job, 'Restarts')} restarts")
+    t.expect_starts(1)
+
+
 def refused(t):
     """What the checks find: at the submission, and on the nodes."""
     t.slurm.run(*t.command(file="dtrain.sbatch", sbatch=(f"{t.files}/submit",)), code=1)
@@ -196,6 +210,8 @@ cases = {
     "failed": (failed, True),
     "no-progress": (no_progress, True),
     "stopped": (stopped, False),
+    "cancelled": (cancelled, False),
+    "cancelled-requeue-exit": (cancelled, True),
     "refused": (refused, False),
     "pmix": (pmix, False),
 }

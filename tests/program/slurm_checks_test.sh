@@ -255,10 +255,17 @@ job 75 SLURM_RESTART_COUNT=1 -- --no-checks
 expect_output 'job 7: start 2, '
 expect_output 'Slurm has already requeued this job'
 expect test ! -e requeues
-echo 'JobId=7 JobState=CANCELLED Restarts=0' >job
-job 143 -- --no-checks
-expect_output 'cancelled, and not requeued'
-expect test ! -e requeues
+for state in 'CANCELLED Reason=None' 'COMPLETING Reason=None'; do # of a cancelled job
+    echo "JobId=7 JobState=$state Restarts=0" >job
+    job 143 -- --no-checks
+    expect_output 'cancelled, and not requeued'
+    expect test ! -e requeues
+done
+for state in 'COMPLETING Reason=TimeLimit' 'RUNNING Reason=None'; do
+    echo "JobId=7 JobState=$state Restarts=0" >job
+    job 143 -- --no-checks
+    expect test -e requeues
+done
 
 begin "SIGUSR1 and SIGTERM stop and requeue, SIGINT stops"
 cluster

@@ -60,6 +60,10 @@ on_slurm no-progress
 begin "the file for GPUs, by submit; SIGUSR1 requeues, SIGINT does not"
 on_slurm stopped
 
+begin "a cancelled job is not requeued"
+on_slurm cancelled
+on_slurm cancelled-requeue-exit
+
 begin "submit and the checks of the nodes refuse what cannot work"
 on_slurm refused
 
