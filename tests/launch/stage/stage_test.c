@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { N_SMALL = 700, SMALL_BYTES = 40000, MAX_NODES = 4 };
+enum { N_SMALL = 300, SMALL_BYTES = 80000, MAX_NODES = 4 };
 #define LARGE_BYTES (2 * DT_STAGE_PART_BYTES + 12345)
 #define ALL_BYTES ((int64_t)N_SMALL * SMALL_BYTES + LARGE_BYTES)
+
+int dt_test_time_limit_s = 300;
 
 static const char *base; /* the test's folder */
 
