@@ -1,7 +1,7 @@
 # Tests beside AWS's own tools: ParallelCluster, moto, the AWS command line. make check-cloud installs these in a virtual environment and runs TESTS_CLOUD.
 TESTS_CLOUD += tests/cloud/cluster_test.sh
-PROGRAM_FILES += tests/cloud/stage_test.sh
 TESTS_CLOUD += tests/cloud/docs_test.sh
+TESTS_CLOUD += tests/cloud/stage_test.sh
 TESTS_CLOUD += tests/cloud/plan_test.sh
 # What they read or run.
 PROGRAM_FILES += tests/cloud/cloud.sh
