@@ -154,8 +154,10 @@ check 1 gpu --scratch /tmp:1000000
 expect_output 'error: n2 has [0-9]+ GB free on /tmp, and 1000000 are needed'
 check 1 gpu --scratch /tmp
 expect_output 'error: --scratch /tmp: write DIR:GB'
+check 0 gpu --data s3://bucket/images
+expect_output '1 GB are free on /scratch or /var/tmp$'
 [ -d /scratch ] || {
-    check 1 gpu --data s3://bucket/images
+    check 1 gpu --checkpoint-dir /scratch/run
     expect_output 'error: n1 has no folder /scratch: '
 }
 
