@@ -131,7 +131,8 @@ dt_status dt_s3_sign(const dt_s3_signing_key *key, const char *method, const cha
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &t);
     snprintf(signature->date, sizeof signature->date, "x-amz-date: %s", stamp);
     snprintf(scope, sizeof scope, "%.8s/%s/s3/aws4_request", stamp, key->region);
-    memcpy(all, headers, (size_t)n_headers * sizeof *all);
+    for (int i = 0; i < n_headers; i++)
+        all[i] = headers[i];
     all[n_headers] = signature->date;
     if (!hash_request(method, url, all, n_headers + 1, names, hex))
         return dt_fail_memory(err, strlen(url), "a signature");
