@@ -9,7 +9,7 @@
 #include "launch/commands/run_log.h"
 #include "launch/run/run_folder.h"
 #ifdef DT_WITH_CUDA
-#    include "layers/cuda/device_cuda.h"
+#    include "layers/cuda/gpu_info_cuda.h"
 #endif
 
 #include <inttypes.h>
