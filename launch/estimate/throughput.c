@@ -172,9 +172,16 @@ static double slowest_of(int n)
     return n > 1 ? sqrt(2 * log(n)) : 0;
 }
 
+/* What backward does not hide of the sums, in a step that computes for step_s. */
+static double exposed_s(const dt_throughput *t, const dt_assumptions *a, double step_s)
+{
+    return fmax(0, t->all_reduce_s - a->overlap * step_s * 2 / 3);
+}
+
 /* What several nodes add to a step: sums over the network, and waiting for the slowest rank, of which the
- * rate has a part already. */
-static void add_step(const dt_workload *work, const dt_throughput_query *q, double step_s, dt_throughput *t)
+ * rate has a part already. Means over the sizes: at small ones there is less backward that hides the sums. */
+static void add_step(const dt_workload *work, const dt_throughput_query *q, const double *relative,
+                     double step_s, dt_throughput *t)
 {
     const dt_assumptions *a = q->assumptions;
     const dt_instance *i = q->instance;
@@ -183,12 +190,12 @@ static void add_step(const dt_workload *work, const dt_throughput_query *q, doub
     const double n_cards =
         dt_figure_is_known(i->efa_interfaces) && i->efa_interfaces.value > 1 ? i->efa_interfaces.value : 1;
     const double bytes_s = card_gbit * n_cards * 1e9 / 8 * a->fabric_efficiency;
-    const double backward_s = step_s * 2 / 3;
     t->step_s = step_s;
     if (q->nodes == 1)
         return;
     t->all_reduce_s = dt_all_reduce_s(work->gradient_bytes, q->nodes, bytes_s, a->hop_s);
-    t->exposed_s = fmax(0, t->all_reduce_s - a->overlap * backward_s);
+    for (int k = 0; k < work->n_sizes; k++)
+        t->exposed_s += work->sizes[k].share * exposed_s(t, a, step_s * relative[k]);
     t->straggler_s =
         step_s * a->step_spread * fmax(0, slowest_of(q->nodes * i->n_gpus) - slowest_of(t->rate->n_gpus));
 }
@@ -235,13 +242,14 @@ static double decode_rate(const dt_workload *work, const dt_throughput_query *q)
 
 /* A stage's images per second while a share of the run is trained in which an image takes `relative` times as
  * long on the GPU as the mean. */
-static double stage_rate(const dt_throughput *t, dt_stage stage, double relative)
+static double stage_rate(const dt_throughput *t, const dt_assumptions *a, dt_stage stage, double relative)
 {
-    const double rate = t->stage_images_s[stage];
-    const double step_s = t->step_s * relative, extra_s = t->exposed_s + t->straggler_s;
-    return stage == DT_STAGE_GPU          ? rate / relative
-           : stage == DT_STAGE_ALL_REDUCE ? rate * (t->step_s + extra_s) / (step_s + extra_s)
-                                          : rate;
+    const double gpu = t->stage_images_s[DT_STAGE_GPU], step_s = t->step_s * relative;
+    const double extra_s = exposed_s(t, a, step_s) + t->straggler_s * relative;
+    return stage == DT_STAGE_GPU          ? gpu / relative
+           : stage != DT_STAGE_ALL_REDUCE ? t->stage_images_s[stage]
+           : extra_s > 0                  ? gpu * t->step_s / (step_s + extra_s)
+                                          : INFINITY;
 }
 
 static const dt_stage limiting[] = {DT_STAGE_GPU, DT_STAGE_DECODE, DT_STAGE_DISK, DT_STAGE_ALL_REDUCE};
@@ -249,8 +257,8 @@ enum { N_LIMITING = sizeof limiting / sizeof limiting[0] };
 
 /* The run's images per second if the stages of `without`, a set of bits, limited nothing. The tightest stage
  * may be another one at each image size. */
-static double rate_without(const dt_throughput *t, const double *relative, const dt_workload *work,
-                           unsigned without)
+static double rate_without(const dt_throughput *t, const dt_assumptions *a, const double *relative,
+                           const dt_workload *work, unsigned without)
 {
     double seconds = 0;
     for (int i = 0; i < work->n_sizes; i++) {
@@ -258,7 +266,7 @@ static double rate_without(const dt_throughput *t, const double *relative, const
         for (int k = 0; k < N_LIMITING; k++) {
             const dt_stage stage = limiting[k];
             if (t->stage_images_s[stage] > 0 && !(without & 1u << stage))
-                tightest = fmin(tightest, stage_rate(t, stage, relative[i]));
+                tightest = fmin(tightest, stage_rate(t, a, stage, relative[i]));
         }
         seconds += work->sizes[i].share / tightest;
     }
@@ -267,8 +275,8 @@ static double rate_without(const dt_throughput *t, const double *relative, const
 
 /* The stage without which the run gains most, beside those that are left out already. If none gains alone,
  * the first of those that are equally tight. */
-static dt_stage tightest_stage(const dt_throughput *t, const double *relative, const dt_workload *work,
-                               unsigned without)
+static dt_stage tightest_stage(const dt_throughput *t, const dt_assumptions *a, const double *relative,
+                               const dt_workload *work, unsigned without)
 {
     dt_stage found = limiting[0];
     double best = -1, lowest = INFINITY;
@@ -276,7 +284,7 @@ static dt_stage tightest_stage(const dt_throughput *t, const double *relative, c
         const dt_stage stage = limiting[k];
         if (!(t->stage_images_s[stage] > 0) || without & 1u << stage)
             continue;
-        const double gained = rate_without(t, relative, work, without | 1u << stage);
+        const double gained = rate_without(t, a, relative, work, without | 1u << stage);
         if (gained > best || (gained == best && t->stage_images_s[stage] < lowest)) {
             best = gained;
             lowest = t->stage_images_s[stage];
@@ -286,22 +294,28 @@ static dt_stage tightest_stage(const dt_throughput *t, const double *relative, c
     return found;
 }
 
-static void find_limits(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+/* How many times as long as the mean an image of each size takes on the GPU. */
+static void compare_sizes(const dt_workload *work, const dt_throughput_query *q,
+                          double relative[DT_RESIZE_MAX])
 {
     const dt_figure *bandwidth = &q->instance->gpu_bandwidth_gb_s;
     const double gb_s = dt_figure_is_known(*bandwidth) ? bandwidth->value : 1;
     const double tflops = tflops_of(q->instance, work->precision);
     const double mean_s = dt_roofline_image_s(work->sizes, work->n_sizes, gb_s, tflops);
-    double relative[DT_RESIZE_MAX];
     for (int i = 0; i < work->n_sizes; i++) {
         dt_workload_size alone = work->sizes[i];
         alone.share = 1;
         relative[i] = dt_roofline_image_s(&alone, 1, gb_s, tflops) / mean_s;
     }
-    t->images_s = rate_without(t, relative, work, 0);
-    t->limit = tightest_stage(t, relative, work, 0);
-    t->without_limit_images_s = rate_without(t, relative, work, 1u << t->limit);
-    t->next_limit = tightest_stage(t, relative, work, 1u << t->limit);
+}
+
+static void find_limits(const dt_workload *work, const dt_assumptions *a, const double *relative,
+                        dt_throughput *t)
+{
+    t->images_s = rate_without(t, a, relative, work, 0);
+    t->limit = tightest_stage(t, a, relative, work, 0);
+    t->without_limit_images_s = rate_without(t, a, relative, work, 1u << t->limit);
+    t->next_limit = tightest_stage(t, a, relative, work, 1u << t->limit);
 }
 
 static void add_times(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
@@ -349,14 +363,16 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
     if (!t.why_not[0]) {
         const double n_gpus = i->n_gpus * query->nodes;
         const double gpu_images = (double)(t.batch * work->accumulate);
-        add_step(work, query, gpu_images / rate, &t);
+        double relative[DT_RESIZE_MAX];
+        compare_sizes(work, query, relative);
+        add_step(work, query, relative, gpu_images / rate, &t);
         const double extra_s = t.exposed_s + t.straggler_s;
         t.stage_images_s[DT_STAGE_GPU] = rate * n_gpus;
         t.stage_images_s[DT_STAGE_ALL_REDUCE] = query->nodes == 1 ? 0
                                                 : extra_s > 0     ? gpu_images * n_gpus / (t.step_s + extra_s)
                                                                   : INFINITY;
         t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
-        find_limits(work, query, &t);
+        find_limits(work, query->assumptions, relative, &t);
         add_times(work, query, &t);
     }
     *throughput = t;

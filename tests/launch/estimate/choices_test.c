@@ -140,6 +140,32 @@ static void more_nodes_pay_for_their_all_reduce(void)
     DT_CHECK_CLOSE(dt_all_reduce_s(1e9, 1, 1e9, 1), 0, 1e-9);
 }
 
+/* The sums are as large at every image size; at a small one backward hides less of them. */
+static void sums_are_hidden_at_each_image_size(void)
+{
+    const char *const types[] = {"g4dn.xlarge", "p5.48xlarge"};
+    dt_options resized = kit.options;
+    dt_workload both, alone;
+    snprintf(resized.resize_schedule, sizeof resized.resize_schedule, "128:0,224:0.5");
+    DT_REQUIRE(dt_options_parse_resize(&resized, &kit.err) == DT_OK);
+    DT_REQUIRE(dt_workload_read(&resized, &both, &kit.err) == DT_OK);
+    for (int i = 0; i < 2; i++) {
+        double seconds = 0, exposed_s = 0;
+        const dt_throughput t = throughput_of(types[i], 4, &both);
+        for (int k = 0; k < both.n_sizes; k++) {
+            dt_options fixed = kit.options;
+            fixed.config.image_size = both.sizes[k].image_size;
+            DT_REQUIRE(dt_workload_read(&fixed, &alone, &kit.err) == DT_OK);
+            const dt_throughput one = throughput_of(types[i], 4, &alone);
+            DT_CHECK_INT(one.batch, t.batch);
+            seconds += both.sizes[k].share / one.images_s;
+            exposed_s += both.sizes[k].share * one.exposed_s;
+        }
+        plan_kit_check_within(t.images_s, 1 / seconds, 1e-6, "images/s", types[i]);
+        DT_CHECK_CLOSE(t.exposed_s, exposed_s, 1e-9);
+    }
+}
+
 static void the_net_counts_what_the_roofline_scales_by(void)
 {
     DT_CHECK_CLOSE(kit.work.rated.flops / 1e9, 24.3, 0.2);
@@ -284,6 +310,7 @@ static const dt_test tests[] = {
     DT_TEST(the_first_table_has_its_four_figures),
     DT_TEST(the_tightest_stage_is_found),
     DT_TEST(more_nodes_pay_for_their_all_reduce),
+    DT_TEST(sums_are_hidden_at_each_image_size),
     DT_TEST(the_net_counts_what_the_roofline_scales_by),
     DT_TEST(a_batch_must_fit),
     DT_TEST(nothing_is_cheaper_and_faster_than_the_front),
