@@ -70,6 +70,16 @@ static int64_t checkpoint_interval(const dt_here_query *q, int64_t per_epoch, do
     return steps > 1 ? steps : 1;
 }
 
+/* How many times as large as the measured one a checkpoint of this network is. */
+static double relative_checkpoint(const dt_here_query *q)
+{
+    const dt_figure *measured_mb = &q->machine->checkpoint_mb;
+    const bool is_other = q->machine->arch && strcmp(q->machine->arch, q->work->arch) != 0;
+    return is_other && dt_figure_is_known(*measured_mb) && measured_mb->value > 0
+               ? q->work->checkpoint_bytes / (measured_mb->value * 1e6)
+               : 1;
+}
+
 dt_status dt_here_estimate(const dt_here_query *q, dt_here *h, dt_error *err)
 {
     const dt_measured_machine *m = q->machine;
@@ -79,8 +89,9 @@ dt_status dt_here_estimate(const dt_here_query *q, dt_here *h, dt_error *err)
     DT_TRY(count_steps(q, &per_epoch, h, err));
     const double work = relative_work(q);
     const int64_t global_batch = h->batch * q->work->accumulate * h->n_ranks;
-    const double last_s = dt_figure_is_known(m->last_checkpoint_s) ? m->last_checkpoint_s.value : 0;
-    const double delay_s = dt_figure_is_known(m->checkpoint_s) ? m->checkpoint_s.value : last_s;
+    const double size = relative_checkpoint(q);
+    const double last_s = dt_figure_is_known(m->last_checkpoint_s) ? m->last_checkpoint_s.value * size : 0;
+    const double delay_s = dt_figure_is_known(m->checkpoint_s) ? m->checkpoint_s.value * size : last_s;
     h->is_scaled = work < 1.0 || work > 1.0;
     h->images_s = m->train_images_s.value / work;
     const double step_s = (double)global_batch / h->images_s;

@@ -4,6 +4,7 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static dt_error err;
@@ -120,6 +121,20 @@ static void another_network_is_scaled_by_operations(void)
     DT_CHECK_CLOSE(here.evaluate_s, 5.0, 1e-9);
 }
 
+static void checkpoints_of_another_network_are_scaled_by_bytes(void)
+{
+    set_up();
+    machine.checkpoint_mb = (dt_figure)KNOWN(90);
+    work.checkpoint_bytes = 89e6; /* the same network, with fewer classes */
+    DT_REQUIRE(estimate() == DT_OK);
+    DT_CHECK_CLOSE(here.checkpoints_s, 9 * 0.5 + 1, 1e-9);
+    snprintf(work.arch, sizeof work.arch, "resnet50");
+    work.checkpoint_bytes = 180e6;
+    DT_REQUIRE(estimate() == DT_OK);
+    DT_CHECK_CLOSE(here.checkpoints_s, 2 * (9 * 0.5 + 1), 1e-9);
+    DT_CHECK_CLOSE(here.stop_s, 64.0 / 200 + 2 + 2 + 2, 1e-9);
+}
+
 static void what_was_not_measured_is_replaced(void)
 {
     set_up();
@@ -170,6 +185,7 @@ static const dt_test tests[] = {
     DT_TEST(a_stop_saves_and_a_kill_loses_half_an_interval),
     DT_TEST(checkpoints_come_as_often_as_the_option_says),
     DT_TEST(another_network_is_scaled_by_operations),
+    DT_TEST(checkpoints_of_another_network_are_scaled_by_bytes),
     DT_TEST(what_was_not_measured_is_replaced),
     DT_TEST(batch_auto_is_the_measured_batch),
     DT_TEST(dollars_are_those_of_the_time),
