@@ -23,7 +23,7 @@ static const dt_command_usage usage = {
         "--check ask AWS.\n\n"
         "  dtrain plan --config imagenet.conf --deadline 12h\n"
         "  dtrain plan --types p4d.24xlarge,p5.48xlarge --max-nodes 4 --epochs 16\v"
-        "launch/estimate/README.md has the model, its sources, and the format of --json.",
+        "launch/estimate/README.md has the model and its sources, and the format of --json.",
 };
 
 /* Names in a list with commas: points into `text`, which it changes. */

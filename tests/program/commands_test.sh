@@ -18,6 +18,7 @@ done
 for command in eval inspect export info bench plan cluster stage demo-data where; do
     expect_exit 0 "$DTRAIN" $command --help
     cp "$OUTPUT" command.help
+    [ -z "$(tail -c 1 command.help)" ] || fail "$command --help does not end with a newline"
     expect_exit 0 "$DTRAIN" help $command
     expect cmp "$OUTPUT" command.help
 done
