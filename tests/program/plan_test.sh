@@ -52,6 +52,13 @@ while read -r row; do grep -qE "^[*]?${row#\*} " table || fail "not in the table
 expect_output '^left out: trn1.2xlarge .*: not supported: '
 expect_no_output '[\]x0a'
 
+begin "the README shows the table that the program prints"
+expect_exit 0 "$DTRAIN" plan
+sed -n '/^    instance .* buy /,/^    [.][.][.]/s/^    //p' "$TOP_SRCDIR/README.md" | grep ' │ .* │ ' >readme.rows
+[ "$(wc -l <readme.rows)" -ge 6 ] || fail "README.md: the table of dtrain plan is not there"
+grep ' │ .* │ ' "$OUTPUT" | head -n "$(wc -l <readme.rows)" >printed.rows
+expect diff readme.rows printed.rows
+
 begin "a wide terminal has more columns"
 cat >wide.py <<'P'
 import fcntl, os, pty, struct, subprocess, sys, termios
