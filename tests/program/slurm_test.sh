@@ -19,6 +19,12 @@ need_slurm()
 }
 all_cases_need need_slurm
 
+# More cases: not with DTRAIN_SLURM_CASES=few, which takes four minutes in place of seven.
+one_of_many()
+{
+    [ "${DTRAIN_SLURM_CASES:-all}" != few ] || skip "one of many: DTRAIN_SLURM_CASES=few"
+}
+
 # on_slurm CASE: of slurm_cases.py
 on_slurm()
 {
@@ -37,18 +43,22 @@ begin "a spot notice stops the job with code 75; it requeues itself, and ends wi
 on_slurm spot
 
 begin "the same where slurm.conf has RequeueExit=75"
+one_of_many
 on_slurm spot-requeue-exit
 
 begin "a node whose slurmd is killed is lost: Slurm requeues the job, which ends with the same bits"
 on_slurm lost-node
 
 begin "the same with the node of the batch script"
+one_of_many
 on_slurm lost-batch-node
 
 begin "a node without power is lost: the same"
+one_of_many
 on_slurm power-off
 
 begin "the same with the node of the batch script, and RequeueExit"
+one_of_many
 on_slurm batch-power-off
 
 begin "a job that fails with 1 is not requeued"
@@ -58,16 +68,20 @@ begin "a job that makes no progress in three restarts ends, and says so"
 on_slurm no-progress
 
 begin "the file for GPUs, by submit; SIGUSR1 requeues, SIGINT does not"
+one_of_many
 on_slurm stopped
 
 begin "a cancelled job is not requeued"
+one_of_many
 on_slurm cancelled
 on_slurm cancelled-requeue-exit
 
 begin "submit and the checks of the nodes refuse what cannot work"
+one_of_many
 on_slurm refused
 
 begin "srun --mpi=pmix starts the ranks in place of mpirun"
+one_of_many
 on_slurm pmix
 
 finish
