@@ -8,7 +8,8 @@ import time
 
 from hosts import Failure, fill, kill, sh
 
-MISSED = r"^dtrain: rank \d+ on n\d: .*there is no sign of rank"
+# of a rank, or of the agreement that ends a checkpoint
+MISSED = r"^dtrain: (rank \d+ on n\d|error: the checkpoint of step \d+ was not written): .*there is no sign of rank"
 NOT_WRITTEN = r"(the checkpoint of step \d+ was not written|metrics.jsonl: ).*No space left on device"
 
 

@@ -44,7 +44,7 @@ digits data 4 8 5
 train run --steps 4 --log-every 0
 expect test "$(grep -cE '^epoch 1/1 +[0-9]+%  step' "$OUTPUT")" = 4
 train seldom --steps 4 --log-every 86400 --threads 3 --workers 5
-expect_output '^ +0 .* (│|\|) +3 (│|\|) +5$'
+expect_output '^ +0 .* (│|\|) +3 (│|\|) +5 (│|\|) '
 expect test "$(grep -cE '^epoch 1/1 +[0-9]+%  step' "$OUTPUT")" = 2 # the first and the last
 expect_exit 0 "$DTRAIN" inspect --diff run seldom
 for case in '0 4' '86400 0'; do
