@@ -33,7 +33,7 @@ expect_error 2 "unknown option --epochs; 'dtrain info --help' lists them all" "$
 
 begin "an unknown command is refused"
 expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
-expect_error 2 "unknown command 'predict'; there are train, eval, inspect, export, plan, cluster, bench, info and demo-data" "$DTRAIN" predict
+expect_error 2 "unknown command 'predict'; there are train, eval, inspect, export, plan, cluster, stage, bench, info and demo-data" "$DTRAIN" predict
 
 begin "a folder's name in place of a command is refused with the option that takes it"
 mkdir pictures
