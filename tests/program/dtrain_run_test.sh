@@ -7,6 +7,8 @@ script=$TOP_SRCDIR/launch/deploy/dtrain-run
 job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
 unset SLURM_JOB_ID SLURM_RESTART_COUNT SLURM_JOB_NODELIST AWS_BATCH_JOB_ID AWS_BATCH_JOB_ATTEMPT DTRAIN_RUN_ID DTRAIN_RUN_START
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
+export TMPDIR=$_base/tmp # nothing_left looks there: other tests also call dtrain-run
+mkdir "$TMPDIR"
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0 --out run)
 run=("$script" --program "$job" --pause 0)
 
