@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 
 enum { N_THREADS = 3 }; /* to check, to copy to the page cache, to wait for the disk */
 
@@ -25,11 +26,12 @@ struct dt_stage_writers {
 static dt_status write_block(dt_stage_writers *w, const dt_stage_block *block, dt_error *err)
 {
     const dt_stage_batch *batch = &w->plan->batches[block->batch];
-    const dt_stage_sum *sums = (const dt_stage_sum *)block->memory;
     const char *data = block->memory + dt_stage_block_head(batch);
     for (int64_t i = 0; i < batch->n; i++) {
         const dt_stage_piece *piece = &w->plan->pieces[batch->first + i];
-        DT_TRY(dt_stage_files_put(w->files, piece, data, sums[i].has_sum ? &sums[i].sum : NULL, err));
+        dt_stage_sum sum; /* the memory may begin at any address */
+        memcpy(&sum, block->memory + (size_t)i * sizeof sum, sizeof sum);
+        DT_TRY(dt_stage_files_put(w->files, piece, data, sum.has_sum ? &sum.sum : NULL, err));
         data += piece->bytes;
     }
     return DT_OK;
