@@ -11,12 +11,12 @@
  *
  * The transfers share a pool of connections, which are kept open from one request to the next. How many
  * there are follows from the measured rate: the pool grows while more connections bring more, and shrinks
- * when they do not, or when the server asks for fewer requests (width.h).
+ * when they do not, or when the server asks for fewer requests (transfer_width.h).
  *
  * A try that fails is repeated after a random wait (full jitter: from 0 to twice as long each time): the
  * answers 500, 502, 503, 504, 429 and 408, time-outs, connections that are cut, and answers that are too
- * short. A repeated try asks only for the bytes that are still missing, and is prepared anew, with the
- * credentials of that moment.
+ * short. A repeated try asks only for the bytes that are still missing. The engine calls `prepare` for each
+ * try, so that the caller can sign it with the present credentials.
  *
  * One thread uses an engine, apart from dt_transfers_wake. A thread receives about 1 GB/s with TLS; more
  * threads or ranks have an engine each.

@@ -13,16 +13,16 @@
 
 enum { HEX = 32, MOST_BYTES = 1 << 20 };
 
-#define SEAL "# dtrain cluster replaces this file only while nobody has changed it. Checksum: "
+#define LAST_LINE "# dtrain cluster replaces this file only while nobody has changed it. Checksum: "
 
-dt_status dt_generated_seal(const char *text, char **sealed, dt_error *err)
+dt_status dt_generated_add_checksum(const char *text, char **whole, dt_error *err)
 {
     char hex[HEX + 1];
     dt_durable_hash_memory(text, (int64_t)strlen(text), hex);
-    char *out = dt_strprintf("%s" SEAL "%s\n", text, hex);
+    char *out = dt_strprintf("%s" LAST_LINE "%s\n", text, hex);
     if (!out)
         return dt_fail_memory(err, strlen(text), "a file's text");
-    *sealed = out;
+    *whole = out;
     return DT_OK;
 }
 
@@ -40,11 +40,11 @@ static const char *last_line(const char *text)
 /* Whether dtrain wrote the text (*is_ours), and whether it is as it was. */
 static bool is_unchanged(const char *text, bool *is_ours)
 {
-    char hex[HEX + 1], line[sizeof SEAL + HEX + 1];
+    char hex[HEX + 1], line[sizeof LAST_LINE + HEX + 1];
     const char *last = last_line(text);
-    *is_ours = strncmp(last, SEAL, strlen(SEAL)) == 0;
+    *is_ours = strncmp(last, LAST_LINE, strlen(LAST_LINE)) == 0;
     dt_durable_hash_memory(text, last - text, hex);
-    snprintf(line, sizeof line, "%s%s\n", SEAL, hex);
+    snprintf(line, sizeof line, "%s%s\n", LAST_LINE, hex);
     return strcmp(last, line) == 0;
 }
 
@@ -77,13 +77,13 @@ static dt_status read_file(const char *what, const char *path, char **text, dt_e
     return dt_fail_errno(err, "%s %s", what, path);
 }
 
-dt_status dt_generated_check(const char *what, const char *path, const char *sealed,
-                             dt_generated_state *state, dt_error *err)
+dt_status dt_generated_check(const char *what, const char *path, const char *whole, dt_generated_state *state,
+                             dt_error *err)
 {
     char *there = NULL;
     bool is_ours = false;
     DT_TRY(read_file(what, path, &there, err));
-    const bool is_missing = !there, is_same = there && strcmp(there, sealed) == 0;
+    const bool is_missing = !there, is_same = there && strcmp(there, whole) == 0;
     const bool unchanged = there && is_unchanged(there, &is_ours);
     dt_free(there);
     if (!is_missing && !is_same && !unchanged)
@@ -98,8 +98,8 @@ dt_status dt_generated_check(const char *what, const char *path, const char *sea
     return DT_OK;
 }
 
-dt_status dt_generated_write(const char *what, const char *path, const char *sealed, dt_error *err)
+dt_status dt_generated_write(const char *what, const char *path, const char *whole, dt_error *err)
 {
-    const dt_status status = dt_replace_file(path, sealed, (int64_t)strlen(sealed), err);
+    const dt_status status = dt_replace_file(path, whole, (int64_t)strlen(whole), err);
     return status != DT_OK && err ? dt_error_prefix(err, "%s", what) : status;
 }

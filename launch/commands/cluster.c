@@ -94,13 +94,13 @@ static dt_status make_texts(work *w, dt_error *err)
 {
     char *configuration = NULL;
     DT_TRY(dt_parallelcluster_write(&w->cluster, &configuration, err));
-    const dt_status status = dt_generated_seal(configuration, &w->outputs[CONFIGURATION].text, err);
+    const dt_status status = dt_generated_add_checksum(configuration, &w->outputs[CONFIGURATION].text, err);
     dt_free(configuration);
     DT_TRY(status);
-    DT_TRY(dt_generated_seal(dt_cluster_template("bootstrap.sh"), &w->outputs[BOOTSTRAP].text, err));
-    return w->cluster.creates_network
-               ? dt_generated_seal(dt_cluster_template("network.yaml"), &w->outputs[NETWORK].text, err)
-               : DT_OK;
+    DT_TRY(dt_generated_add_checksum(dt_cluster_template("bootstrap.sh"), &w->outputs[BOOTSTRAP].text, err));
+    return w->cluster.creates_network ? dt_generated_add_checksum(dt_cluster_template("network.yaml"),
+                                                                  &w->outputs[NETWORK].text, err)
+                                      : DT_OK;
 }
 
 /* All are checked before the first is written. */

@@ -166,7 +166,7 @@ static void a_busy_server_is_asked_again_and_gets_fewer_requests(void)
     DT_CHECK_INT(r.stats.retries, 2);
     DT_CHECK_INT(r.stats.slow_downs, 1);
     DT_CHECK_INT(r.stats.width, 10);
-    DT_CHECK_CONTAINS(server.requests[0], "x-try: 1\r\nx-more: yes\r\n"); /* each try is prepared anew */
+    DT_CHECK_CONTAINS(server.requests[0], "x-try: 1\r\nx-more: yes\r\n"); /* prepare is called for each try */
     DT_CHECK_CONTAINS(server.requests[2], "x-try: 3\r\n");
     DT_CHECK(!strstr(server.requests[2], "Range:"));
 }

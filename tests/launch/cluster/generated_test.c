@@ -18,11 +18,11 @@ static const char *path(void)
     return dt_test_path("%s/cluster.yaml", dt_test_temp_dir());
 }
 
-static char *seal(const char *text)
+static char *with_checksum(const char *text)
 {
-    char *sealed = NULL;
-    DT_REQUIRE(dt_generated_seal(text, &sealed, &err) == DT_OK);
-    return sealed;
+    char *whole = NULL;
+    DT_REQUIRE(dt_generated_add_checksum(text, &whole, &err) == DT_OK);
+    return whole;
 }
 
 static void write_text(const char *text)
@@ -32,22 +32,22 @@ static void write_text(const char *text)
 
 static void a_new_file_is_written_and_is_the_same_then(void)
 {
-    char *sealed = seal("a: b\n");
-    DT_CHECK(dt_generated_check("--output", path(), sealed, &state, &err) == DT_OK);
+    char *whole = with_checksum("a: b\n");
+    DT_CHECK(dt_generated_check("--output", path(), whole, &state, &err) == DT_OK);
     DT_CHECK_INT(state, DT_GENERATED_NEW);
-    DT_CHECK(dt_generated_write("--output", path(), sealed, &err) == DT_OK);
+    DT_CHECK(dt_generated_write("--output", path(), whole, &err) == DT_OK);
     char *there = dt_test_read_file(path(), NULL);
-    DT_CHECK_STR(there, sealed);
+    DT_CHECK_STR(there, whole);
     DT_CHECK(strncmp(there, "a: b\n# dtrain cluster replaces this file only while", 51) == 0);
-    DT_CHECK(dt_generated_check("--output", path(), sealed, &state, &err) == DT_OK);
+    DT_CHECK(dt_generated_check("--output", path(), whole, &state, &err) == DT_OK);
     DT_CHECK_INT(state, DT_GENERATED_SAME);
     free(there);
-    dt_free(sealed);
+    dt_free(whole);
 }
 
 static void an_unchanged_file_is_replaced(void)
 {
-    char *older = seal("a: b\n"), *newer = seal("a: c\n");
+    char *older = with_checksum("a: b\n"), *newer = with_checksum("a: c\n");
     write_text(older);
     DT_CHECK(dt_generated_check("--output", path(), newer, &state, &err) == DT_OK);
     DT_CHECK_INT(state, DT_GENERATED_REPLACED);
@@ -58,7 +58,7 @@ static void an_unchanged_file_is_replaced(void)
 /* Checks that this text is not replaced. */
 static void check_kept(const char *text, const char *why)
 {
-    char *newer = seal("a: c\n"), expected[512];
+    char *newer = with_checksum("a: c\n"), expected[512];
     write_text(text);
     DT_CHECK_INT(dt_generated_check("--output", path(), newer, &state, &err), DT_ERR_USAGE);
     snprintf(expected, sizeof expected, "--output: %s %s: move it away, or write elsewhere", path(), why);
@@ -70,31 +70,31 @@ static void a_file_that_was_changed_is_kept(void)
 {
     static const char changed[] = "was changed since dtrain cluster wrote it, and would lose these changes";
     static const char other[] = "is there, and dtrain cluster did not write it as it is";
-    char *sealed = seal("a: b\nc: d\n"), text[512];
-    snprintf(text, sizeof text, "%s", sealed);
+    char *whole = with_checksum("a: b\nc: d\n"), text[512];
+    snprintf(text, sizeof text, "%s", whole);
     text[3] = 'x'; /* a letter */
     check_kept(text, changed);
-    snprintf(text, sizeof text, "new: line\n%s", sealed);
+    snprintf(text, sizeof text, "new: line\n%s", whole);
     check_kept(text, changed);
-    snprintf(text, sizeof text, "%s", sealed);
+    snprintf(text, sizeof text, "%s", whole);
     text[strlen(text) - 2] ^= 1; /* the checksum */
     check_kept(text, changed);
-    snprintf(text, sizeof text, "%sat: end\n", sealed);
+    snprintf(text, sizeof text, "%sat: end\n", whole);
     check_kept(text, other);
     check_kept("a: b\n", other);
     check_kept("", other);
-    dt_free(sealed);
+    dt_free(whole);
 }
 
 static void the_words_name_the_option_where_nothing_can_be_read_or_written(void)
 {
-    char *sealed = seal("a: b\n");
+    char *whole = with_checksum("a: b\n");
     const char *folder = dt_test_temp_dir();
-    DT_CHECK(dt_generated_check("--output", folder, sealed, &state, &err) != DT_OK);
+    DT_CHECK(dt_generated_check("--output", folder, whole, &state, &err) != DT_OK);
     DT_CHECK(strncmp(err.message, "--output: ", 10) == 0);
-    DT_CHECK(dt_generated_write("--output", folder, sealed, &err) != DT_OK);
+    DT_CHECK(dt_generated_write("--output", folder, whole, &err) != DT_OK);
     DT_CHECK(strncmp(err.message, "--output: ", 10) == 0);
-    dt_free(sealed);
+    dt_free(whole);
 }
 
 static const dt_test tests[] = {
