@@ -34,11 +34,22 @@ most() {
     done | sort -g | tail -n 1
 }
 
+# mean KEY: of all ranks
 mean() {
     local file
     for file in "$scratch"/ranks/*; do
         field "$1" "$file"
     done | awk '{ sum += $1 } END { printf "%.2f", sum / NR }'
+}
+
+# kib BYTES: KiB with one decimal; of KiB, MiB
+kib() {
+    awk -v bytes="$1" 'BEGIN { printf "%.1f", bytes / 1024 }'
+}
+
+# received PHASE: collectives, and KiB that a rank receives in them
+received() {
+    echo "$(most "$1_calls"), $(kib "$(most "$1_bytes")")"
 }
 
 row() {
@@ -55,11 +66,9 @@ for n in $ranks; do
     rm -rf "$scratch/run"
     start "$n" 3
     first=("$(most setup_s)" "$(most start_s)" "$(mean cpu_start_s)")
-    memory=("$(mean setup_kib | awk '{ printf "%.1f", $1 / 1024 }')" "$(mean end_kib | awk '{ printf "%.1f", $1 / 1024 }')")
-    new="$(most start_calls), $(most start_bytes | awk '{ printf "%.1f", $1 / 1024 }')"
-    steps="$(most steps_calls), $(most steps_bytes | awk '{ printf "%.1f", $1 / 1024 }')"
+    memory=("$(kib "$(mean setup_kib)")" "$(kib "$(mean end_kib)")")
+    new=$(received start) steps=$(received steps)
     manifest=$(wc -c <"$scratch"/run/checkpoints/step-00000003/manifest.json)
     start "$n" 6
-    row "$n" "${first[@]}" "$(most start_s)" "${memory[@]}" "$new" "$(most start_calls), $(most start_bytes | awk '{ printf "%.1f", $1 / 1024 }')" \
-        "$steps" "$manifest"
+    row "$n" "${first[@]}" "$(most start_s)" "${memory[@]}" "$new" "$(received start)" "$steps" "$manifest"
 done
