@@ -41,7 +41,7 @@ void dt_nccl_abort(dt_comm_nccl *c, bool drop_graphs)
     if (!c->handle)
         return;
     const bool first = !atomic_exchange(&c->abort_begun, true);
-    const bool drops = drop_graphs && c->head.drop_graphs;
+    const bool drops = drop_graphs && c->head.drop_graphs && !atomic_exchange(&c->drop_begun, true);
     if (first)
         run_apart(abort_thread, c);
     if (drops)

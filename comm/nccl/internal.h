@@ -78,7 +78,8 @@ struct dt_comm_nccl {
     dt_status failed_as;
     atomic_bool abort_begun;
     atomic_bool aborted;        /* ncclCommAbort has returned: NCCL uses no memory any more */
-    atomic_bool graphs_dropped; /* head.drop_graphs has returned */
+    atomic_bool drop_begun;     /* a thread calls head.drop_graphs, once */
+    atomic_bool graphs_dropped; /* it has returned */
 
     unsigned char *wire; /* device memory that holds 16-bit gradients */
     int64_t wire_bytes;

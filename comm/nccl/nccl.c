@@ -124,8 +124,9 @@ static void free_all(dt_comm_nccl *c)
     dt_nccl_log_close(&c->log);
     if (c->call.open)
         (void)dt_nccl_call_poll(c, &(int){0});
-    if (c->call.open || (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted)))
-        return; /* a call of NCCL hangs in a thread and uses this memory; the process is about to end */
+    if (c->call.open || (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted)) ||
+        (atomic_load(&c->drop_begun) && !atomic_load(&c->graphs_dropped)))
+        return; /* a call hangs in a thread and uses this memory; the process is about to end */
     dt_nccl_buckets_destroy(c);
     if (c->owns_watch)
         dt_watch_destroy(c->watch);
