@@ -20,9 +20,9 @@ bare_system() {
         command+=("--unpack-tarball=$tarball")
     fi
     step "$suite: a bare system" 300 "${command[@]}" "$suite" "$root" "$mirror" "$script" || return 1
-    cp "$work/sources.list" "$root/etc/apt/sources.list"
-    cp "$work/apt.conf" "$root/etc/apt/apt.conf.d/10machine"
-    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+    cp "$work/sources.list" "$root/etc/apt/sources.list" &&
+        cp "$work/apt.conf" "$root/etc/apt/apt.conf.d/10machine" &&
+        cp -L /etc/resolv.conf /etc/hosts "$root/etc/" || return 1
     # The folder is temporary: dpkg need not sync to the disk.
     echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/temporary"
 }

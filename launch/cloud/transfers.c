@@ -167,7 +167,7 @@ static dt_status end_transfer(dt_transfers *x, dt_transfer *t, dt_status status,
     return status;
 }
 
-/* How often a transfer may fail in a row. An address where nobody has ever answered is probably wrong. */
+/* How often a transfer may fail in a row. An address that has never answered is probably wrong. */
 static int most_tries(const dt_transfers *x, const dt_transfer_slot *slot)
 {
     const bool is_wrong = slot->is_unreachable && !x->is_answered;

@@ -141,9 +141,17 @@ static dt_status set_region(dt_cluster *c, const dt_options *o, const dt_catalog
     return DT_OK;
 }
 
+static bool is_on_command_line(const dt_options *o, const char *name)
+{
+    return o->origin[dt_options_find(name, DT_COMMAND_CLUSTER)] == DT_ORIGIN_COMMAND_LINE;
+}
+
 static dt_status set_network(dt_cluster *c, const dt_options *o, dt_error *err)
 {
-    c->creates_network = o->create_network[0] != '\0';
+    /* --subnet on the command line replaces create_network and zone of a configuration file, which the
+     * command of dt_cluster_again repeats. */
+    const bool replaces = is_on_command_line(o, "subnet") && !is_on_command_line(o, "create-network");
+    c->creates_network = o->create_network[0] && !replaces;
     if (c->creates_network && (o->subnet[0] || o->head_subnet[0]))
         return dt_fail(err, DT_ERR_USAGE,
                        "--create-network and --%s exclude each other: the network has subnets",
@@ -153,7 +161,7 @@ static dt_status set_network(dt_cluster *c, const dt_options *o, dt_error *err)
                        "a private subnet for the nodes, --subnet subnet-...; --create-network network.yaml "
                        "makes one",
                        err);
-    if (!c->creates_network && o->zone[0])
+    if (!c->creates_network && o->zone[0] && (!replaces || is_on_command_line(o, "zone")))
         return dt_fail(err, DT_ERR_USAGE,
                        "--zone is for --create-network: the zone of --subnet is what it is");
     c->subnet = c->creates_network ? DT_CLUSTER_NO_SUBNET : o->subnet;

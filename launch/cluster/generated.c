@@ -13,7 +13,7 @@
 
 enum { HEX = 32, MOST_BYTES = 1 << 20 };
 
-#define LAST_LINE "# dtrain cluster replaces this file only while nobody has changed it. Checksum: "
+#define LAST_LINE "# dtrain cluster replaces this file only while it is unchanged. Checksum: "
 
 dt_status dt_generated_add_checksum(const char *text, char **whole, dt_error *err)
 {

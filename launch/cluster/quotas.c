@@ -73,12 +73,13 @@ static void print_requests(const dt_cluster *c, const dt_cluster_quota *quotas, 
 {
     char command[256];
     const int columns = dt_table_columns(stream);
-    dt_output_paragraph(
-        stream,
-        "A new account has 0 vCPUs of instances with GPUs, and then no node starts. dtrain plan "
-        "--check asks AWS what the account has; so do the quota's page in the console, and these, "
-        "which ask for more (hours to days):",
-        columns, 0);
+    dt_output_paragraph(stream,
+                        "A new account has 0 vCPUs of instances with GPUs, and then no node starts. dtrain "
+                        "plan --check and the "
+                        "quota's page in the console show what the account has. These commands ask for more, "
+                        "which takes hours "
+                        "to days:",
+                        columns, 0);
     for (int i = 0; i < n; i++) {
         if (!quotas[i].code || quotas[i].type == c->head_type)
             continue;

@@ -197,8 +197,9 @@ static void print_cluster(const dt_cluster *cluster, const dt_options *options, 
     text[0] = '\0';
     add_upload(&c, cluster, bootstrap);
     print_step(stream, 1,
-               has_archive ? "Upload the script, and the archive that make dist writes into build/:"
-                           : "Upload the script:",
+               has_archive
+                   ? "Upload the script, and the archive, which make dist writes into build/; copy it here:"
+                   : "Upload the script:",
                text);
     text[0] = '\0';
     add(&c, "pcluster create-cluster --region %s --cluster-name %s --cluster-configuration ", cluster->region,

@@ -20,7 +20,7 @@ static const dt_command_usage usage = {
     .doc =
         "Write the configuration of a cluster on AWS for ParallelCluster 3, with a queue of spot instances "
         "and one on demand, and say what it costs, which quotas it needs, and which commands come next. "
-        "Nothing is started, and nobody is asked.\n\n"
+        "It starts nothing and asks no server.\n\n"
         "  dtrain plan --json >plan.json\n"
         "  dtrain cluster --plan plan.json --bucket BUCKET --key KEY --create-network network.yaml\n"
         "  dtrain cluster --region us-east-1 --types p4d.24xlarge,p4de.24xlarge --nodes 2 --bucket BUCKET "
@@ -127,7 +127,7 @@ static void print_outputs(const work *w)
     static const char *const what[] = {
         [DT_GENERATED_NEW] = "written",
         [DT_GENERATED_SAME] = "as it was",
-        [DT_GENERATED_REPLACED] = "replaced, since nobody had changed it",
+        [DT_GENERATED_REPLACED] = "replaced, since it was unchanged",
     };
     for (int i = 0; i < N_OUTPUTS; i++)
         if (w->outputs[i].text)

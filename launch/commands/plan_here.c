@@ -78,9 +78,9 @@ static void add_parts(dt_table *t, const dt_workload *w, const dt_here *h)
 {
     char of[160];
     add_time(t, "start", h->start_s, "from the command to the first step");
-    snprintf(of, sizeof of, "%lld step%s of %lld images at %.*f images/s", (long long)h->n_steps,
-             DT_PLURAL(h->n_steps), (long long)(h->batch * w->accumulate * h->n_ranks),
-             h->images_s < 10 ? 2 : 0, h->images_s);
+    const long long n_images = (long long)(h->batch * w->accumulate * h->n_ranks);
+    snprintf(of, sizeof of, "%lld step%s of %lld image%s at %.*f images/s", (long long)h->n_steps,
+             DT_PLURAL(h->n_steps), n_images, DT_PLURAL(n_images), h->images_s < 10 ? 2 : 0, h->images_s);
     add_time(t, "training", h->train_s, of);
     snprintf(of, sizeof of, "%.0f of %.0f image%s%s", w->n_evaluations, w->n_val_images,
              DT_PLURAL((int64_t)w->n_val_images), h->evaluates_by_guess ? ", not measured" : "");

@@ -120,7 +120,8 @@ static bool are_equal(const dt_cpus *a, const dt_cpus *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* Whether all ranks of the host may use the same processors, so that nobody has chosen for them. */
+/* Whether all ranks of the host may use the same processors: then neither the user nor a batch system has
+ * chosen. */
 static bool is_left_to_us(const host_ranks *h)
 {
     for (int r = 1; r < h->n; r++)

@@ -9,13 +9,13 @@
  * for each. Two hardware threads of a core count once, because one thread of a convolution keeps the core's
  * vector units busy. A control group's quota is divided by the number of the host's ranks in that group.
  *
- * Where all ranks of a host may use the same processors, nobody has chosen for them: each gets a part of its
- * own, near its GPU, by the host's topology (placement.h). Where their processors differ, the user or a batch
- * system has chosen, and they stay. Without options, Open MPI's mpirun binds each of one or two ranks to one
- * core, and the rest of the machine is idle. dtrain lifts this default, but not a binding that the user asked
- * for (binding.h): the ranks then share the processors that mpirun itself may use. A build without hwloc
- * gives consecutive parts to ranks that mpirun has bound by default, and leaves others alone; so does every
- * build where the user has given OpenMP places (OMP_PLACES, OMP_PROC_BIND).
+ * Where all ranks of a host may use the same processors, neither the user nor a batch system has chosen: each
+ * rank gets a part of its own, near its GPU, by the host's topology (placement.h). Where their processors
+ * differ, the user or a batch system has chosen, and they stay. Without options, Open MPI's mpirun binds each
+ * of one or two ranks to one core, and the rest of the machine is idle. dtrain lifts this default, but not a
+ * binding that the user asked for (binding.h): the ranks then share the processors that mpirun itself may
+ * use. A build without hwloc gives consecutive parts to ranks that mpirun has bound by default, and leaves
+ * others alone; so does every build where the user has given OpenMP places (OMP_PLACES, OMP_PROC_BIND).
  */
 #ifndef DT_LAUNCH_HARDWARE_AFFINITY_H
 #define DT_LAUNCH_HARDWARE_AFFINITY_H

@@ -19,7 +19,7 @@ typedef struct dt_placement {
 } dt_placement;
 
 /* all: the processors that the n ranks may use together; nothing else is given to a rank. near[r]: the
- * processors near rank r's GPU; empty: it has none, or nobody knows where it is. Fills in placements[n].
+ * processors near rank r's GPU; empty: it has none, or its place is not known. Fills in placements[n].
  * False: the topology does not have all of the processors, or memory is out. */
 bool dt_placement_choose(const dt_topology *topology, const dt_cpus *all, const dt_cpus *near, int n,
                          dt_placement *placements);

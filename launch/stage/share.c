@@ -36,7 +36,7 @@ typedef struct share {
     dt_stage_block *blocks; /* [N_BUFFERS][nodes] */
     buffer buffers[N_BUFFERS];
     int64_t buffer_bytes;
-    int64_t n_shared, next_shared; /* batches that any node may read; the first that nobody has been given */
+    int64_t n_shared, next_shared; /* batches that any node may read; the first that no node has been given */
     int64_t n_rounds, n_done;
     double ticked_s;
     pthread_mutex_t mutex;
@@ -165,7 +165,7 @@ static dt_status exchange(share *s, const dt_stage_slot *slot, dt_error *err)
     if (bytes == 0 || comm->size == 1 || s->parts->is_split)
         return DT_OK;
     buffer *b = wait_for_buffer(s);
-    /* without a batch it sends something that nobody reads */
+    /* without a batch it sends something that no rank reads */
     const char *mine = slot ? slot->block : s->buffers[s->n_rounds % N_BUFFERS].memory;
     DT_TRY(comm->ops->all_gather(comm, mine, bytes, b->memory, err));
     dt_stage_block *blocks = s->blocks + (b - s->buffers) * comm->size;

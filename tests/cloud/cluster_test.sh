@@ -96,7 +96,9 @@ accepted planned.yaml
 while IFS= read -r name; do
     begin "ParallelCluster refuses $name"
     expect grep -q "^refused $name: " "$_base/mutations" || grep -a "^accepted $name: \|Error" "$_base/mutations" | sed 's/^/    | /'
-done < <(/usr/bin/python3 "$cloud/cluster_mutations.py" --list)
+done < <(python "$cloud/cluster_mutations.py" --list)
+begin "there are mutations"
+expect test "$(python "$cloud/cluster_mutations.py" --list | wc -l)" -ge 16
 
 # commands: those that the last output names, one a line.
 commands() { sed -n 's/^     \([^ ].*\)/\1/p' "$OUTPUT" | sed -e ':again' -e '/\\$/{N;s/\\\n */ /;b again' -e '}'; }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Which processors ranks run on: those that nobody has chosen are divided, others stay. Limits of control groups hold for threads of all kinds.
+# Which processors ranks run on: those of ranks that are not bound are divided, others stay. Limits of control groups hold for threads of all kinds.
 . "$(dirname "$0")/../lib.sh"
 
 digits "$_base/data" 2 40 4
@@ -19,7 +19,7 @@ has_hwloc() { grep -q '^#define HAVE_HWLOC 1' "$TOP_BUILDDIR/config.h"; }
 need_hwloc() { has_hwloc || skip "hwloc is not built in"; [ "$_state" = passed ]; }
 need_two() { [ "$(numbers "$all" | wc -w)" -gt 1 ] || skip "there is one processor only"; [ "$_state" = passed ]; }
 
-begin "ranks that nobody has bound get processors of their own"
+begin "ranks that are not bound get processors of their own"
 need_two && need_hwloc && {
     expect_exit 0 "$RANKS" 2 --bind-to none "$DTRAIN" "${small[@]}" --steps 1
     a=$(numbers "$(processors 0)") b=$(numbers "$(processors 1)")
@@ -76,7 +76,7 @@ need_two && {
     is "$(processors 0) $(processors 1)" "$all $all"
 }
 
-begin "without hwloc ranks that nobody has bound are left alone"
+begin "without hwloc ranks that are not bound are left alone"
 need_two && {
     if has_hwloc; then
         skip "hwloc is built in"

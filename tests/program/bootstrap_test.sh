@@ -177,7 +177,7 @@ if long_case && need_clean_source; then
     TIME_LIMIT_S=1200
     head_node
     expect_exit 0 make -C "$TOP_BUILDDIR" dist
-    cp "$TOP_BUILDDIR"/dtrain-*.tar.xz store/dtrain.tar.xz
+    cp "$TOP_BUILDDIR/dtrain-$("$DTRAIN" version | sed 's/.* //').tar.xz" store/dtrain.tar.xz
     rm -r opt # the machine's MPI
     bootstrap 0 s3://images/dtrain.tar.xz none
     digits data 4 8 2

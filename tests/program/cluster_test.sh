@@ -170,7 +170,7 @@ END
 printf '#!/bin/sh\nexec "%s" "$@"\n' "$DTRAIN" >bin/dtrain
 chmod +x bin/aws bin/dtrain
 expect_exit 0 env PATH="$PWD/bin:$PATH" sh -c "$again"
-expect_output '^cluster.yaml: replaced, since nobody had changed it$'
+expect_output '^cluster.yaml: replaced, since it was unchanged$'
 expect_output '^  1\. Upload'
 expect grep -q 'SubnetId: subnet-0bbbbbbbbbbbbbbbb' cluster.yaml
 expect grep -q -e '- subnet-0aaaaaaaaaaaaaaaa' cluster.yaml
@@ -253,6 +253,10 @@ begin "a configuration file has the options too"
 printf 'region = "us-east-1";\nbucket = "images";\nkey = "me";\ntypes = "g5.xlarg";\ncreate_network = "n.yaml";\n' >run.conf
 expect_exit 2 "$DTRAIN" cluster --config run.conf
 expect_output "^dtrain: run.conf:4: --types: there is no instance type 'g5.xlarg'; did you mean 'g5.xlarge'\?$"
+sed -i 's/g5.xlarg"/g5.xlarge"/' run.conf
+expect_exit 0 "$DTRAIN" cluster --config run.conf
+expect_exit 0 "$DTRAIN" cluster --config run.conf --subnet subnet-0123456789abcdef0 --head-subnet subnet-0fedcba9876543210 # the second step of those it prints
+expect grep -q subnet-0123456789abcdef0 cluster.yaml
 
 begin "files of the user's add types and prices"
 cat >prices.json <<'END'

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The documents of launch/deploy: their commands, files and figures exist, the way on AWS runs with stand-ins for AWS, and the container's files fit together.
+# The documents of launch/deploy: their commands, options and files exist, the way on AWS runs with stand-ins for AWS, and the container's files fit together.
 # readme_commands.py finds and checks commands; readme_commands.txt has what other programs know.
 . "$(dirname "$0")/../lib.sh"
 
@@ -120,7 +120,7 @@ need_cpu_backend && {
     # shellcheck disable=SC1003 # a backslash
     "$DTRAIN" cluster --plan plan.json --choice cheapest --bucket my-bucket --key my-key --subnet subnet-0123456789abcdef0 --head-subnet subnet-0123456789abcdef1 2>&1 |
         sed -n '/^Next:/,$p' | tr -d '\\' | tr -s ' \n' '  ' >next
-    for words in "$(grep -o '^pcluster create-cluster.*' log)" "$(grep -o '^pcluster ssh.* -i' log)" \
+    for words in "$(grep -o '^pcluster create-cluster.*' log)" "$(grep -o '^pcluster ssh.* -i' log)" "$(grep -o '^aws s3 cp dtrain-[0-9].*' log)" \
         "$(sed -n 's/^\(sbatch .*\) --out .*/\1/p' log | sed "s|$deploy|/shared/dtrain/share/dtrain|")"; do
         expect test -n "$words"
         expect grep -qF -e "$words" next

@@ -289,13 +289,13 @@ expect_output 'p/none: there is no such file \(the server answers 404\)$'
 
 begin "Ctrl-C ends a transfer that hangs"
 serve "$small" hang
-start_job "${in_env[@]}" "$job" get s3://b/p/
+start_job "${in_env[@]}" env --default-signal=INT "$job" get s3://b/p/
 sleep 1
+[ "$_state" = skipped ] || kill -0 "$pid" 2>/dev/null || fail "it has ended before Ctrl-C"
 expect test "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -c "$secret")" = 0
-kill -INT "$pid" 2>/dev/null
-kill "$pid" 2>/dev/null
+[ "$_state" = skipped ] || kill -INT "$pid"
 end_job
-expect test "$code" != 0
+[ "$_state" = skipped ] || expect test "$code" = 130
 
 begin "an object of 5 GB is read in parts"
 long_case && {

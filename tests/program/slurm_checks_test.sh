@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 files=$(cd "$TOP_SRCDIR/launch/deploy/slurm" && pwd)
+unset CUDA_VISIBLE_DEVICES # check-node reads it before it asks the fake nvidia-smi
 
 # fake NAME: a command whose body is standard input.
 fake()
@@ -50,6 +51,7 @@ for node in n1 n2; do
         exec "$BASH" -s -- "$@" <<<"$script"
     )
 done
+[ ! -e heals ] || : >silent
 EOF
     fake nvidia-smi <<'EOF'
 for ((i = 0; i < $(cat "$NODE/gpus"); i++)); do echo "GPU $i: H200 (UUID: GPU-$i)"; done
@@ -184,10 +186,10 @@ begin "a node that does not answer is waited for, and is an error when Slurm mus
 cluster
 echo n2 >silent
 echo 'SlurmdTimeout           = 300 sec' >config
-{ sleep 1; : >silent; } &
+touch heals # the node answers from the second time on
 check 0 cpu
 expect_output 'no answer from n2 \(srun: error: Task launch failed .*\); asking again for [0-9]+ s: '
-wait
+rm heals
 echo 'SlurmdTimeout           = 0 sec' >config
 echo n2 >silent
 expect_exit 1 "${in_job[@]}" DT_SPARE_S=0 "$files/check-nodes" cpu

@@ -7,8 +7,8 @@
 # SOURCE   an archive, s3://BUCKET/KEY.tar.xz or https://....tar.xz or a path; or a git repository, https://....git
 # ARCHS    for which GPUs: compute capabilities such as 80,90; all (the default); none: no GPUs
 #
-# It replaces an older /shared/dtrain when the new one works, and leaves it alone if a step fails. What it has built from
-# the same SOURCE and ARCHS it does not build again; remove /shared/dtrain/bootstrapped to make it. Its messages are in
+# It replaces an older /shared/dtrain when the new one works, and leaves it alone if a step fails. It does not build the
+# same SOURCE and ARCHS twice; remove /shared/dtrain/bootstrapped to force a build. Its messages are in
 # /var/log/cfn-init-output.log, the output of the compilers is in /var/log/dtrain-bootstrap.log.
 set -euo pipefail
 
@@ -124,13 +124,16 @@ check()
         LD_LIBRARY_PATH=$work/root$prefix/lib "$work/root$prefix/bin/dtrain" info
 }
 
-# All at once: a job that starts meanwhile finds the old or the new dtrain. The old one stays until the next time, for jobs
-# that run it.
+# By two renames, between which there is no dtrain for an instant. The old one stays until the next time, for jobs that run
+# it, and comes back if the second rename fails.
 put_in_place()
 {
     rm -rf "$prefix.old" || return
     [ ! -e "$prefix" ] || mv "$prefix" "$prefix.old" || return
-    mv "$work/root$prefix" "$prefix" || return
+    mv "$work/root$prefix" "$prefix" || {
+        [ ! -e "$prefix.old" ] || mv "$prefix.old" "$prefix"
+        return 1
+    }
     printf '%s\n' "$stamp" >"$prefix/bootstrapped"
 }
 
